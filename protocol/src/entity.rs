@@ -1,0 +1,306 @@
+//! What is cached: the entity, its key, and the generations that its bytes belong to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+/// How a URL is turned into an entity key, and which rules its responses follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Any URL is one entity; HTTP's caching rules apply.
+    Generic,
+    /// `/videoplayback` URLs: signed, expiring, with a video id and an itag.
+    Youtube,
+}
+
+impl Profile {
+    /// The name used in configuration, keys and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::Youtube => "youtube",
+        }
+    }
+
+    /// Whether the operator, by choosing this profile, lets `private` responses be stored.
+    pub const fn stores_private(self) -> bool {
+        matches!(self, Self::Youtube)
+    }
+
+    /// Whether the key alone names the bytes, so that an entity never goes stale and transfers
+    /// without a validator may be combined.
+    pub const fn immutable(self) -> bool {
+        matches!(self, Self::Youtube)
+    }
+}
+
+impl FromStr for Profile {
+    type Err = EntityError;
+
+    fn from_str(text: &str) -> Result<Self, EntityError> {
+        match text {
+            "generic" => Ok(Self::Generic),
+            "youtube" => Ok(Self::Youtube),
+            _ => Err(EntityError::Key),
+        }
+    }
+}
+
+/// Why a key or an identity is malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum EntityError {
+    /// Not `profile:rest` with a known profile and header-safe text within the limit.
+    #[error("entity key: not a key of a known profile")]
+    Key,
+    /// Not the right number of hex digits.
+    #[error("identity: not {0} hex digits")]
+    Hex(usize),
+}
+
+/// The entity's identity: canonical text that begins with its profile's name and a colon.
+///
+/// It is visible ASCII without spaces, so that it can be a header's value, and at most
+/// [`EntityKey::MAX_LEN`] bytes long.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntityKey {
+    profile: Profile,
+    text: String,
+}
+
+impl EntityKey {
+    /// The longest key in bytes; a longer URL is not cached.
+    pub const MAX_LEN: usize = 8192;
+
+    /// The key `profile:rest`.
+    ///
+    /// # Errors
+    /// When `rest` is empty, too long, or not visible ASCII.
+    pub fn new(profile: Profile, rest: &str) -> Result<Self, EntityError> {
+        let text = format!("{}:{rest}", profile.as_str());
+        let safe = text.len() <= Self::MAX_LEN && text.bytes().all(|b| b.is_ascii_graphic());
+        if safe && !rest.is_empty() { Ok(Self { profile, text }) } else { Err(EntityError::Key) }
+    }
+
+    /// The profile that made the key.
+    pub const fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The key's hash, by which it is stored and by which Envoy picks its sidecar.
+    pub fn id(&self) -> EntityId {
+        EntityId(leading(blake3::hash(self.text.as_bytes()).as_bytes()))
+    }
+}
+
+/// The first `N` bytes of a hash.
+fn leading<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
+    hash.first_chunk().copied().unwrap_or([0; N])
+}
+
+impl FromStr for EntityKey {
+    type Err = EntityError;
+
+    fn from_str(text: &str) -> Result<Self, EntityError> {
+        let (profile, rest) = text.split_once(':').ok_or(EntityError::Key)?;
+        Self::new(profile.parse()?, rest)
+    }
+}
+
+impl fmt::Display for EntityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for EntityKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntityKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// 128 bits of the key's BLAKE3 hash, written as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntityId([u8; 16]);
+
+impl EntityId {
+    /// The identity with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The identity's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EntityId {
+    type Err = EntityError;
+
+    fn from_str(text: &str) -> Result<Self, EntityError> {
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(EntityError::Hex(32));
+        }
+        u128::from_str_radix(text, 16)
+            .map(|n| Self(n.to_be_bytes()))
+            .map_err(|_| EntityError::Hex(32))
+    }
+}
+
+/// A validator strong enough to combine ranges under (RFC 9110 section 8.8, RFC 9111
+/// section 3.4). A weak one is no validator here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Validator {
+    /// A strong entity tag, quotes included.
+    Etag(String),
+    /// A Last-Modified date that is strong by RFC 9110 section 8.8.2.2.
+    LastModified(String),
+}
+
+impl Validator {
+    /// The value to send in If-Range.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Etag(value) | Self::LastModified(value) => value,
+        }
+    }
+}
+
+/// One state of an entity's bytes: two responses with the same generation carry the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Generation {
+    /// Without one, only the bytes of a single transfer belong together.
+    pub validator: Option<Validator>,
+    /// The complete length in bytes.
+    pub complete_length: u64,
+}
+
+impl Generation {
+    /// What mirror messages name the generation by. Without a validator two transfers are two
+    /// generations, so `transfer` (the fill's id) then takes part, unless the profile says that
+    /// the key alone names the bytes.
+    pub fn id(&self, profile: Profile, transfer: &str) -> GenerationId {
+        let mut hasher = blake3::Hasher::new();
+        let mut field = |text: &str| {
+            hasher.update(&text.len().to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        match &self.validator {
+            Some(Validator::Etag(etag)) => field(etag),
+            Some(Validator::LastModified(date)) => field(date),
+            None if profile.immutable() => field(""),
+            None => field(transfer),
+        }
+        hasher.update(&self.complete_length.to_le_bytes());
+        GenerationId(u64::from_be_bytes(leading(hasher.finalize().as_bytes())))
+    }
+
+    /// Whether bytes of another transfer with this same generation may stand beside its bytes.
+    pub fn combinable(&self, profile: Profile) -> bool {
+        self.validator.is_some() || profile.immutable()
+    }
+}
+
+/// The identity of a generation on the wire, written as 16 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GenerationId(u64);
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for GenerationId {
+    type Err = EntityError;
+
+    fn from_str(text: &str) -> Result<Self, EntityError> {
+        if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(EntityError::Hex(16));
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| EntityError::Hex(16))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generation(validator: Option<Validator>, complete_length: u64) -> Generation {
+        Generation { validator, complete_length }
+    }
+
+    #[test]
+    fn a_key_is_printable_and_bounded() {
+        let key = EntityKey::new(Profile::Generic, "http://a/b?c").unwrap();
+        assert_eq!(key.as_str(), "generic:http://a/b?c");
+        assert_eq!(key.as_str().parse(), Ok(key));
+        for rest in ["", "a b", "a\u{e9}", "a\r\nb", &"x".repeat(EntityKey::MAX_LEN)] {
+            assert_eq!(EntityKey::new(Profile::Generic, rest), Err(EntityError::Key));
+        }
+        assert_eq!("other:x".parse::<EntityKey>(), Err(EntityError::Key));
+    }
+
+    #[test]
+    fn identities_print_and_parse() {
+        let id = EntityKey::new(Profile::Generic, "http://a/b").unwrap().id();
+        assert_eq!(id.to_string().len(), 32);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("xyz".parse::<EntityId>().is_err());
+        assert!("+0000000000000000000000000000001".parse::<EntityId>().is_err());
+        let generation = generation(None, 7).id(Profile::Generic, "f");
+        assert_eq!(generation.to_string().parse(), Ok(generation));
+    }
+
+    #[test]
+    fn a_generation_is_its_validator_and_length() {
+        let etag = |tag: &str| Some(Validator::Etag(tag.to_owned()));
+        let id = |g: &Generation, fill| g.id(Profile::Generic, fill);
+        let one = generation(etag("\"a\""), 10);
+        assert_eq!(id(&one, "1"), id(&one, "2"));
+        assert_ne!(id(&one, "1"), id(&generation(etag("\"b\""), 10), "1"));
+        assert_ne!(id(&one, "1"), id(&generation(etag("\"a\""), 11), "1"));
+    }
+
+    #[test]
+    fn without_a_validator_each_transfer_is_its_own_generation() {
+        let bare = generation(None, 10);
+        assert_ne!(bare.id(Profile::Generic, "1"), bare.id(Profile::Generic, "2"));
+        assert_eq!(bare.id(Profile::Youtube, "1"), bare.id(Profile::Youtube, "2"));
+        assert!(!bare.combinable(Profile::Generic));
+        assert!(bare.combinable(Profile::Youtube));
+    }
+}

@@ -1,0 +1,25 @@
+//! What crosses the wire between the filter and the sidecar, and the decisions that both must
+//! make alike: ranges, entity keys, generations, what may be stored, and Cache-Status.
+//!
+//! Everything here is pure: no clock, no IO, no async. It compiles natively and for wasm32, and
+//! no input, however malformed, makes it panic.
+
+pub mod cache_control;
+pub mod cache_status;
+pub mod content_range;
+pub mod entity;
+pub mod header;
+pub mod message;
+pub mod range;
+pub mod transfer;
+
+pub use cache_control::CacheControl;
+pub use cache_status::{CacheStatus, Forward};
+pub use content_range::ContentRange;
+pub use entity::{EntityId, EntityKey, Generation, GenerationId, Profile, Validator};
+pub use message::{
+    Begin, ChunkHead, DecideRequest, Decision, End, FillId, Grant, MessageError, Outcome,
+    PROTOCOL_VERSION, Route, Wanted,
+};
+pub use range::{ByteRange, RangeError, RangeSpec};
+pub use transfer::{Asked, DeclineReason, Transfer};

@@ -1,0 +1,409 @@
+//! The messages between the filter and the sidecar, and their forms on the wire.
+//!
+//! `decide`, `begin` and `end` are callouts with a JSON body. A chunk's body is the bytes
+//! themselves, so its head travels in headers; so does [`Wanted`] on a routed request. Callouts
+//! name the entity id as their authority, which is what Envoy hashes to pick a sidecar.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::cache_status::Forward;
+use crate::entity::{EntityId, EntityKey, Generation, GenerationId};
+use crate::header;
+use crate::range::{ByteRange, RangeSpec};
+use crate::transfer::{Asked, DeclineReason};
+
+/// Raised when a message changes so that an older peer would misread it.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Path of the `decide` callout (POST).
+pub const DECIDE_PATH: &str = "/decide";
+
+/// What a routed or a judged request wants, and of which entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The entity.
+    pub key: EntityKey,
+    /// The range as written; `None` is the whole entity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<RangeSpec>,
+    /// Whether the range stood in the URL, so that its answer is a 200.
+    #[serde(default)]
+    pub range_in_query: bool,
+    /// The complete length as the URL tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_length: Option<u64>,
+    /// The viewer, hashed by the filter.
+    pub viewer: String,
+    /// Path and query to ask the origin with, when they are not the request's own (a range in
+    /// the URL is taken out of it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_path: Option<String>,
+}
+
+impl Wanted {
+    /// The control headers that carry this on a routed request.
+    pub fn to_headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            (header::KEY, self.key.id().to_string()),
+            (header::ENTITY, self.key.to_string()),
+            (header::VIEWER, self.viewer.clone()),
+        ];
+        let mut optional = |name, value: Option<String>| {
+            headers.extend(value.map(|value| (name, value)));
+        };
+        optional(header::RANGE, self.range.map(|range| range.to_string()));
+        optional(header::RANGE_IN, self.range_in_query.then(|| "query".to_owned()));
+        optional(header::COMPLETE_LENGTH, self.complete_length.map(|n| n.to_string()));
+        optional(header::ORIGIN_PATH, self.origin_path.clone());
+        headers
+    }
+
+    /// Reads what [`Wanted::to_headers`] wrote; `get` finds a header's value by its name.
+    ///
+    /// # Errors
+    /// Names the first header that is missing or malformed.
+    pub fn from_headers<'a>(
+        get: impl Fn(&'static str) -> Option<&'a str>,
+    ) -> Result<Self, MessageError> {
+        Ok(Self {
+            key: required(&get, header::ENTITY)?,
+            range: optional(&get, header::RANGE)?,
+            range_in_query: get(header::RANGE_IN) == Some("query"),
+            complete_length: optional(&get, header::COMPLETE_LENGTH)?,
+            viewer: get(header::VIEWER).unwrap_or_default().to_owned(),
+            origin_path: get(header::ORIGIN_PATH).map(str::to_owned),
+        })
+    }
+
+    /// What decides the meaning of the origin's answer to this request.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            profile: self.key.profile(),
+            range: self.range,
+            range_in_query: self.range_in_query,
+            complete_length: self.complete_length,
+        }
+    }
+}
+
+/// Body of the `decide` callout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecideRequest {
+    /// [`PROTOCOL_VERSION`] of the filter.
+    pub version: u32,
+    /// What is wanted.
+    pub wanted: Wanted,
+}
+
+/// The answer to `decide`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "decision")]
+pub enum Decision {
+    /// All of the wanted range is stored.
+    Hit,
+    /// The sidecar streams stored parts, parts in flight, and gaps.
+    Partial,
+    /// The origin answers; with a grant, the body is mirrored.
+    Miss {
+        /// What Cache-Status says of it.
+        forward: ForwardToken,
+        /// The right to mirror; without one the response is only passed on.
+        grant: Option<Grant>,
+    },
+}
+
+/// [`Forward`] as JSON writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardToken {
+    /// The entity is unknown.
+    UriMiss,
+    /// The entity is known, none of the range is stored.
+    Partial,
+    /// The entity is stale.
+    Stale,
+}
+
+impl From<ForwardToken> for Forward {
+    fn from(token: ForwardToken) -> Self {
+        match token {
+            ForwardToken::UriMiss => Self::UriMiss,
+            ForwardToken::Partial => Self::Partial,
+            ForwardToken::Stale => Self::Stale,
+        }
+    }
+}
+
+/// A tentative right to fill: it lapses when no `begin` arrives within its time to live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// What mirror messages name the fill by.
+    pub fill: FillId,
+    /// Milliseconds until it lapses without `begin`.
+    pub ttl_ms: u64,
+}
+
+/// A fill's identity: unique in one sidecar's life and, with all likelihood, beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FillId(pub u64);
+
+impl fmt::Display for FillId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for FillId {
+    type Err = MessageError;
+
+    fn from_str(text: &str) -> Result<Self, MessageError> {
+        if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(MessageError::FillId);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| MessageError::FillId)
+    }
+}
+
+impl Serialize for FillId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FillId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A step of the mirror protocol, each a POST to `/fills/{fill}/{step}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// [`Begin`].
+    Begin,
+    /// [`ChunkHead`] and bytes.
+    Chunks,
+    /// [`End`].
+    End,
+}
+
+impl Step {
+    /// The callout's path.
+    pub fn path(self, fill: FillId) -> String {
+        format!("/fills/{fill}/{}", self.as_str())
+    }
+
+    /// The last part of the path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Chunks => "chunks",
+            Self::End => "end",
+        }
+    }
+}
+
+/// Body of `begin`: the response's head has come and its body will follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// [`PROTOCOL_VERSION`] of the filter.
+    pub version: u32,
+    /// The entity.
+    pub key: EntityKey,
+    /// What the bytes belong to.
+    pub generation: Generation,
+    /// The bytes that the response carries, `[start, end)`.
+    pub range: ByteRange,
+    /// The header fields to store.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a chunk's headers say of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkHead {
+    /// The entity.
+    pub entity: EntityId,
+    /// The generation's identity.
+    pub generation: GenerationId,
+    /// The offset of the body's first byte in the entity.
+    pub offset: u64,
+}
+
+impl ChunkHead {
+    /// The headers that carry this.
+    pub fn to_headers(self) -> [(&'static str, String); 3] {
+        [
+            (header::KEY, self.entity.to_string()),
+            (header::GENERATION, self.generation.to_string()),
+            (header::OFFSET, self.offset.to_string()),
+        ]
+    }
+
+    /// Reads what [`ChunkHead::to_headers`] wrote.
+    ///
+    /// # Errors
+    /// Names the first header that is missing or malformed.
+    pub fn from_headers<'a>(
+        get: impl Fn(&'static str) -> Option<&'a str>,
+    ) -> Result<Self, MessageError> {
+        Ok(Self {
+            entity: required(&get, header::KEY)?,
+            generation: required(&get, header::GENERATION)?,
+            offset: required(&get, header::OFFSET)?,
+        })
+    }
+}
+
+/// Body of `end`: no more of this fill will come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// The entity.
+    pub key: EntityKey,
+    /// What the viewer really got, mirrored or not; `None` when not a byte.
+    pub delivered: Option<ByteRange>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a fill ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome", content = "reason")]
+pub enum Outcome {
+    /// Every byte of the response passed.
+    Complete,
+    /// The response was cut, by the viewer or the origin.
+    Abandoned,
+    /// The response must not be stored.
+    Declined(DeclineReason),
+}
+
+/// Where a request goes after `decide`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// All is stored: a short wait for the sidecar's headers.
+    Hit,
+    /// The sidecar may have to wait for the origin.
+    Partial,
+}
+
+impl Route {
+    /// The value of [`header::ROUTE`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+/// Why a message cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MessageError {
+    /// A header that must be there is not.
+    #[error("{0}: missing")]
+    Missing(&'static str),
+    /// A header whose value cannot be read.
+    #[error("{0}: {1:?} is malformed")]
+    Malformed(&'static str, String),
+    /// Not 16 hex digits.
+    #[error("fill id: not 16 hex digits")]
+    FillId,
+}
+
+fn required<'a, T: FromStr>(
+    get: &impl Fn(&'static str) -> Option<&'a str>,
+    name: &'static str,
+) -> Result<T, MessageError> {
+    optional(get, name)?.ok_or(MessageError::Missing(name))
+}
+
+fn optional<'a, T: FromStr>(
+    get: &impl Fn(&'static str) -> Option<&'a str>,
+    name: &'static str,
+) -> Result<Option<T>, MessageError> {
+    let Some(value) = get(name) else { return Ok(None) };
+    let malformed = |_| MessageError::Malformed(name, value.chars().take(64).collect());
+    value.parse().map(Some).map_err(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::{Profile, Validator};
+
+    fn key() -> EntityKey {
+        EntityKey::new(Profile::Generic, "http://a/b?c").unwrap()
+    }
+
+    fn find<'a>(headers: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
+        headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn wanted_survives_its_headers() {
+        for (range, in_query) in [(None, false), (Some("5-9"), true), (Some("-7"), false)] {
+            let wanted = Wanted {
+                key: key(),
+                range: range.map(|text| text.parse().unwrap()),
+                range_in_query: in_query,
+                complete_length: in_query.then_some(100),
+                viewer: "abc".to_owned(),
+                origin_path: in_query.then(|| "/b".to_owned()),
+            };
+            let headers = wanted.to_headers();
+            assert_eq!(Wanted::from_headers(|name| find(&headers, name)), Ok(wanted));
+        }
+    }
+
+    #[test]
+    fn a_bad_header_is_named() {
+        let headers = [(header::ENTITY, key().to_string()), (header::RANGE, "x".to_owned())];
+        let error = Wanted::from_headers(|name| find(&headers, name)).unwrap_err();
+        assert_eq!(error.to_string(), "x-viewcache-range: \"x\" is malformed");
+        let error = Wanted::from_headers(|_| None).unwrap_err();
+        assert_eq!(error.to_string(), "x-viewcache-entity: missing");
+    }
+
+    #[test]
+    fn a_chunk_head_survives_its_headers() {
+        let generation = Generation {
+            validator: Some(Validator::Etag("\"v\"".to_owned())),
+            complete_length: 9,
+        };
+        let head = ChunkHead {
+            entity: key().id(),
+            generation: generation.id(Profile::Generic, ""),
+            offset: 4,
+        };
+        let headers = head.to_headers();
+        assert_eq!(ChunkHead::from_headers(|name| find(&headers, name)), Ok(head));
+    }
+
+    #[test]
+    fn the_wire_forms_are_these() {
+        let check = |decision: &Decision, json: &str| {
+            assert_eq!(serde_json::to_string(decision).unwrap(), json);
+            assert_eq!(&serde_json::from_str::<Decision>(json).unwrap(), decision);
+        };
+        check(&Decision::Hit, r#"{"decision":"hit"}"#);
+        let grant = Some(Grant { fill: FillId(10), ttl_ms: 5000 });
+        check(
+            &Decision::Miss { forward: ForwardToken::UriMiss, grant },
+            r#"{"decision":"miss","forward":"uri-miss","grant":{"fill":"000000000000000a","ttl_ms":5000}}"#,
+        );
+        let end = End {
+            key: key(),
+            delivered: ByteRange::new(0, 5),
+            outcome: Outcome::Declined(DeclineReason::NoStore),
+        };
+        assert_eq!(
+            serde_json::to_string(&end).unwrap(),
+            r#"{"key":"generic:http://a/b?c","delivered":[0,5],"outcome":{"outcome":"declined","reason":"no-store"}}"#
+        );
+        assert_eq!(Step::Chunks.path(FillId(10)), "/fills/000000000000000a/chunks");
+    }
+}

@@ -1,0 +1,260 @@
+//! Whether a response's body may be stored, and as which bytes of which generation. The filter
+//! asks this of what passes through Envoy, the sidecar of what it fetches itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache_control::CacheControl;
+use crate::content_range::ContentRange;
+use crate::entity::{Generation, Profile, Validator};
+use crate::range::{ByteRange, RangeSpec};
+
+/// The most stored header fields of one response, and their most bytes.
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// What was asked of the origin, as far as it decides what the answer's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The profile that identified the request.
+    pub profile: Profile,
+    /// The wanted range; `None` is the whole entity.
+    pub range: Option<RangeSpec>,
+    /// Whether the range stood in the URL, so that the answer to it is a 200.
+    pub range_in_query: bool,
+    /// The complete length as the URL tells it.
+    pub complete_length: Option<u64>,
+}
+
+/// A storable response body: which bytes it carries, of which generation, under which headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// What the bytes belong to.
+    pub generation: Generation,
+    /// Where they belong.
+    pub range: ByteRange,
+    /// The header fields to store (RFC 9111 section 3.1), names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Why a response is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeclineReason {
+    /// A status other than 200 and 206.
+    Status,
+    /// No Content-Length, so that a cut body cannot be told from a whole one.
+    NoLength,
+    /// A body without bytes.
+    Empty,
+    /// A missing or invalid Content-Range, or one that is not what was asked for.
+    ContentRange,
+    /// Several ranges in one response.
+    Multipart,
+    /// A content coding: its bytes are not the identity's (RFC 9110 section 14.2).
+    Encoding,
+    /// It varies with request headers.
+    Vary,
+    /// `no-store`.
+    NoStore,
+    /// `private`, or `no-cache` that names fields.
+    Private,
+    /// It sets a cookie.
+    SetCookie,
+    /// More header fields than are kept.
+    Headers,
+}
+
+impl DeclineReason {
+    /// The token in logs, metric labels and Cache-Status details.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::NoLength => "no-length",
+            Self::Empty => "empty",
+            Self::ContentRange => "content-range",
+            Self::Multipart => "multipart",
+            Self::Encoding => "encoding",
+            Self::Vary => "vary",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::SetCookie => "set-cookie",
+            Self::Headers => "headers",
+        }
+    }
+}
+
+impl Transfer {
+    /// Judges a response by its status and header fields (names in lower case).
+    ///
+    /// # Errors
+    /// The first reason for which it must not be stored.
+    pub fn judge(
+        asked: &Asked,
+        status: u16,
+        headers: &[(String, String)],
+    ) -> Result<Self, DeclineReason> {
+        let fields = Fields(headers);
+        let content_length = || {
+            let value = fields.one("content-length")?;
+            value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse::<u64>().ok())?
+        };
+        let (range, complete_length) = match status {
+            200 => {
+                let length = content_length().ok_or(DeclineReason::NoLength)?;
+                whole_or_query_range(asked, length)?
+            }
+            206 => {
+                let (range, complete_length) = part(asked, &fields)?;
+                if content_length() != Some(range.len()) {
+                    return Err(DeclineReason::NoLength);
+                }
+                (range, complete_length)
+            }
+            _ => return Err(DeclineReason::Status),
+        };
+        may_store(asked.profile, &fields)?;
+        let generation = Generation { validator: validator(&fields), complete_length };
+        Ok(Self { generation, range, headers: stored_headers(&fields)? })
+    }
+}
+
+/// A 200 carries the entity from its first byte, or, to a range in the URL, that range.
+fn whole_or_query_range(asked: &Asked, length: u64) -> Result<(ByteRange, u64), DeclineReason> {
+    if !asked.range_in_query {
+        let range = ByteRange::new(0, length).ok_or(DeclineReason::Empty)?;
+        let contradicted = asked.complete_length.is_some_and(|told| told != length);
+        return if contradicted { Err(DeclineReason::ContentRange) } else { Ok((range, length)) };
+    }
+    let told = asked.complete_length.ok_or(DeclineReason::ContentRange)?;
+    let wanted = asked
+        .range
+        .and_then(|spec| spec.resolve(told))
+        .ok_or(DeclineReason::ContentRange)?;
+    if wanted.len() != length {
+        return Err(DeclineReason::ContentRange);
+    }
+    Ok((wanted, told))
+}
+
+/// A 206 must say which bytes it carries, and they must be among those that were asked for and
+/// begin where they were to begin.
+fn part(asked: &Asked, fields: &Fields<'_>) -> Result<(ByteRange, u64), DeclineReason> {
+    if fields.one("content-type").is_some_and(|t| starts_with_ignore_case(t, "multipart/")) {
+        return Err(DeclineReason::Multipart);
+    }
+    let value = fields.one("content-range").ok_or(DeclineReason::ContentRange)?;
+    let Ok(ContentRange::Part { range, complete_length: Some(complete_length) }) = value.parse()
+    else {
+        return Err(DeclineReason::ContentRange);
+    };
+    let wanted = match asked.range {
+        Some(spec) => spec.resolve(complete_length),
+        None => None,
+    };
+    let as_asked = wanted.is_some_and(|w| w.start() == range.start() && w.covers(range));
+    let contradicted = asked.complete_length.is_some_and(|told| told != complete_length);
+    if !as_asked || contradicted {
+        return Err(DeclineReason::ContentRange);
+    }
+    Ok((range, complete_length))
+}
+
+fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason> {
+    let encodings = fields.all("content-encoding").flat_map(|v| v.split(','));
+    if encodings.map(str::trim).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(DeclineReason::Encoding);
+    }
+    // Stored bytes are the identity coding, which every client accepts unless it says otherwise,
+    // so what varies only by Accept-Encoding does not vary here.
+    let varies = fields.all("vary").flat_map(|v| v.split(','));
+    if varies.map(str::trim).any(|name| !name.eq_ignore_ascii_case("accept-encoding")) {
+        return Err(DeclineReason::Vary);
+    }
+    let control = CacheControl::parse(fields.all("cache-control"));
+    if control.no_store {
+        return Err(DeclineReason::NoStore);
+    }
+    if control.private && !profile.stores_private() {
+        return Err(DeclineReason::Private);
+    }
+    if fields.one("set-cookie").is_some() && !profile.stores_private() {
+        return Err(DeclineReason::SetCookie);
+    }
+    Ok(())
+}
+
+/// A strong ETag, else a Last-Modified that is at least a second older than the response
+/// (RFC 9110 section 8.8.2.2).
+fn validator(fields: &Fields<'_>) -> Option<Validator> {
+    if let Some(etag) = fields.one("etag") {
+        let strong = etag.len() >= 2 && etag.starts_with('"') && etag.ends_with('"');
+        return strong.then(|| Validator::Etag(etag.to_owned()));
+    }
+    let modified = fields.one("last-modified")?;
+    let time = |value: &str| httpdate::parse_http_date(value).ok();
+    let age = time(fields.one("date")?)?.duration_since(time(modified)?).ok()?;
+    (age.as_secs() >= 1).then(|| Validator::LastModified(modified.to_owned()))
+}
+
+/// Everything but what belongs to one connection, to one range, or to one client
+/// (RFC 9111 section 3.1).
+fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineReason> {
+    const LEFT_OUT: [&str; 17] = [
+        "age",
+        "cache-status",
+        "connection",
+        "content-length",
+        "content-range",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
+        "proxy-connection",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "alt-svc",
+    ];
+    let named: Vec<&str> =
+        fields.all("connection").flat_map(|v| v.split(',')).map(str::trim).collect();
+    let kept = |name: &str| {
+        !name.starts_with(':')
+            && !name.starts_with("x-envoy-")
+            && !name.starts_with(crate::header::PREFIX)
+            && !LEFT_OUT.contains(&name)
+            && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
+    };
+    let stored: Vec<(String, String)> =
+        fields.0.iter().filter(|(name, _)| kept(name)).cloned().collect();
+    let bytes: usize =
+        stored.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    if stored.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+        return Err(DeclineReason::Headers);
+    }
+    Ok(stored)
+}
+
+struct Fields<'a>(&'a [(String, String)]);
+
+impl<'a> Fields<'a> {
+    fn all(&self, name: &'static str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The field's value when the field stands once; one that stands twice says nothing certain.
+    fn one(&self, name: &'static str) -> Option<&'a str> {
+        let mut values = self.all(name);
+        let value = values.next()?;
+        values.next().is_none().then_some(value.trim())
+    }
+}
+
+fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+#[cfg(test)]
+mod tests;
