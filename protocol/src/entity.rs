@@ -64,7 +64,7 @@ pub enum EntityError {
 ///
 /// It is visible ASCII without spaces, so that it can be a header's value, and at most
 /// [`EntityKey::MAX_LEN`] bytes long.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntityKey {
     profile: Profile,
     text: String,

@@ -4,6 +4,18 @@
 //! Everything here is pure: no clock, no IO, no async. It compiles natively and for wasm32, and
 //! no input, however malformed, makes it panic.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+#![warn(missing_docs)]
+
 pub mod cache_control;
 pub mod cache_status;
 pub mod content_range;
