@@ -79,7 +79,10 @@ mod tests {
         assert_eq!(parse("max-age=60").max_age, Some(60));
         assert_eq!(parse("max-age=soon").max_age, Some(0));
         assert_eq!(parse("max-age=-1").max_age, Some(0));
-        assert_eq!(parse("max-age=99999999999999999999").max_age, Some(u64::MAX));
+        assert_eq!(
+            parse("max-age=99999999999999999999").max_age,
+            Some(u64::MAX)
+        );
         assert!(CacheControl::parse(["no-cache", "private"]).private);
     }
 }

@@ -61,7 +61,13 @@ pub enum CacheStatus<'a> {
 impl CacheStatus<'_> {
     /// A forward for `reason` with nothing else to tell.
     pub const fn forwarded(reason: Forward) -> Self {
-        Self::Forwarded { reason, status: None, stored: false, collapsed: false, detail: None }
+        Self::Forwarded {
+            reason,
+            status: None,
+            stored: false,
+            collapsed: false,
+            detail: None,
+        }
     }
 }
 
@@ -75,7 +81,13 @@ impl fmt::Display for CacheStatus<'_> {
                 f.write_str("; hit")?;
                 ttl.map_or(Ok(()), |ttl| write!(f, "; ttl={ttl}"))
             }
-            Self::Forwarded { reason, status, stored, collapsed, detail } => {
+            Self::Forwarded {
+                reason,
+                status,
+                stored,
+                collapsed,
+                detail,
+            } => {
                 write!(f, "; fwd={}", reason.as_str())?;
                 if let Some(status) = status {
                     write!(f, "; fwd-status={status}")?;
@@ -97,7 +109,9 @@ impl fmt::Display for CacheStatus<'_> {
 
 fn is_token(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b))
 }
 
 #[cfg(test)]
@@ -120,8 +134,14 @@ mod tests {
             full,
             "viewcache; fwd=partial; fwd-status=206; stored; collapsed; detail=failover",
         );
-        check(CacheStatus::forwarded(Forward::UriMiss), "viewcache; fwd=uri-miss");
-        check(CacheStatus::forwarded(Forward::Request), "viewcache; fwd=request");
+        check(
+            CacheStatus::forwarded(Forward::UriMiss),
+            "viewcache; fwd=uri-miss",
+        );
+        check(
+            CacheStatus::forwarded(Forward::Request),
+            "viewcache; fwd=request",
+        );
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl FromStr for ContentRange {
         }
         let (part, complete) = rest.trim().split_once('/').ok_or_else(malformed)?;
         if part == "*" {
-            return Ok(Self::Unsatisfied { complete_length: number(complete)? });
+            return Ok(Self::Unsatisfied {
+                complete_length: number(complete)?,
+            });
         }
         let (first, last) = part.split_once('-').ok_or_else(malformed)?;
         let (first, last) = (number(first)?, number(last)?);
@@ -78,12 +80,20 @@ impl FromStr for ContentRange {
             .checked_add(1)
             .and_then(|end| ByteRange::new(first, end))
             .ok_or_else(malformed)?;
-        let complete_length = if complete == "*" { None } else { Some(number(complete)?) };
+        let complete_length = if complete == "*" {
+            None
+        } else {
+            Some(number(complete)?)
+        };
         match complete_length {
-            Some(complete_length) if complete_length <= last => {
-                Err(ContentRangeError::TooShort { complete_length, last })
-            }
-            complete_length => Ok(Self::Part { range, complete_length }),
+            Some(complete_length) if complete_length <= last => Err(ContentRangeError::TooShort {
+                complete_length,
+                last,
+            }),
+            complete_length => Ok(Self::Part {
+                range,
+                complete_length,
+            }),
         }
     }
 }
@@ -91,8 +101,16 @@ impl FromStr for ContentRange {
 impl fmt::Display for ContentRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Part { range, complete_length } => {
-                write!(f, "bytes {}-{}/", range.start(), range.end().saturating_sub(1))?;
+            Self::Part {
+                range,
+                complete_length,
+            } => {
+                write!(
+                    f,
+                    "bytes {}-{}/",
+                    range.start(),
+                    range.end().saturating_sub(1)
+                )?;
                 match complete_length {
                     Some(length) => write!(f, "{length}"),
                     None => f.write_str("*"),
@@ -112,14 +130,22 @@ mod tests {
     #[test]
     fn parses_strictly() {
         let part = |start, end, complete_length| {
-            Some(ContentRange::Part { range: ByteRange::new(start, end)?, complete_length })
+            Some(ContentRange::Part {
+                range: ByteRange::new(start, end)?,
+                complete_length,
+            })
         };
         let check = |text: &str, expect: Option<ContentRange>| {
             assert_eq!(text.parse().ok(), expect, "{text}");
         };
         check("bytes 0-9/10", part(0, 10, Some(10)));
         check("bytes 5-9/*", part(5, 10, None));
-        check("bytes */10", Some(ContentRange::Unsatisfied { complete_length: 10 }));
+        check(
+            "bytes */10",
+            Some(ContentRange::Unsatisfied {
+                complete_length: 10,
+            }),
+        );
         check("bytes 0-9/9", None);
         check("bytes 9-0/10", None);
         check("bytes 0-9", None);

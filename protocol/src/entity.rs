@@ -81,7 +81,11 @@ impl EntityKey {
     pub fn new(profile: Profile, rest: &str) -> Result<Self, EntityError> {
         let text = format!("{}:{rest}", profile.as_str());
         let safe = text.len() <= Self::MAX_LEN && text.bytes().all(|b| b.is_ascii_graphic());
-        if safe && !rest.is_empty() { Ok(Self { profile, text }) } else { Err(EntityError::Key) }
+        if safe && !rest.is_empty() {
+            Ok(Self { profile, text })
+        } else {
+            Err(EntityError::Key)
+        }
     }
 
     /// The profile that made the key.
@@ -128,7 +132,9 @@ impl Serialize for EntityKey {
 
 impl<'de> Deserialize<'de> for EntityKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -251,7 +257,9 @@ impl FromStr for GenerationId {
         if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(EntityError::Hex(16));
         }
-        u64::from_str_radix(text, 16).map(Self).map_err(|_| EntityError::Hex(16))
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| EntityError::Hex(16))
     }
 }
 
@@ -260,7 +268,10 @@ mod tests {
     use super::*;
 
     fn generation(validator: Option<Validator>, complete_length: u64) -> Generation {
-        Generation { validator, complete_length }
+        Generation {
+            validator,
+            complete_length,
+        }
     }
 
     #[test]
@@ -268,8 +279,17 @@ mod tests {
         let key = EntityKey::new(Profile::Generic, "http://a/b?c").unwrap();
         assert_eq!(key.as_str(), "generic:http://a/b?c");
         assert_eq!(key.as_str().parse(), Ok(key));
-        for rest in ["", "a b", "a\u{e9}", "a\r\nb", &"x".repeat(EntityKey::MAX_LEN)] {
-            assert_eq!(EntityKey::new(Profile::Generic, rest), Err(EntityError::Key));
+        for rest in [
+            "",
+            "a b",
+            "a\u{e9}",
+            "a\r\nb",
+            &"x".repeat(EntityKey::MAX_LEN),
+        ] {
+            assert_eq!(
+                EntityKey::new(Profile::Generic, rest),
+                Err(EntityError::Key)
+            );
         }
         assert_eq!("other:x".parse::<EntityKey>(), Err(EntityError::Key));
     }
@@ -280,7 +300,11 @@ mod tests {
         assert_eq!(id.to_string().len(), 32);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("xyz".parse::<EntityId>().is_err());
-        assert!("+0000000000000000000000000000001".parse::<EntityId>().is_err());
+        assert!(
+            "+0000000000000000000000000000001"
+                .parse::<EntityId>()
+                .is_err()
+        );
         let generation = generation(None, 7).id(Profile::Generic, "f");
         assert_eq!(generation.to_string().parse(), Ok(generation));
     }
@@ -298,8 +322,14 @@ mod tests {
     #[test]
     fn without_a_validator_each_transfer_is_its_own_generation() {
         let bare = generation(None, 10);
-        assert_ne!(bare.id(Profile::Generic, "1"), bare.id(Profile::Generic, "2"));
-        assert_eq!(bare.id(Profile::Youtube, "1"), bare.id(Profile::Youtube, "2"));
+        assert_ne!(
+            bare.id(Profile::Generic, "1"),
+            bare.id(Profile::Generic, "2")
+        );
+        assert_eq!(
+            bare.id(Profile::Youtube, "1"),
+            bare.id(Profile::Youtube, "2")
+        );
         assert!(!bare.combinable(Profile::Generic));
         assert!(bare.combinable(Profile::Youtube));
     }

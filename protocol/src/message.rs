@@ -56,8 +56,14 @@ impl Wanted {
             headers.extend(value.map(|value| (name, value)));
         };
         optional(header::RANGE, self.range.map(|range| range.to_string()));
-        optional(header::RANGE_IN, self.range_in_query.then(|| "query".to_owned()));
-        optional(header::COMPLETE_LENGTH, self.complete_length.map(|n| n.to_string()));
+        optional(
+            header::RANGE_IN,
+            self.range_in_query.then(|| "query".to_owned()),
+        );
+        optional(
+            header::COMPLETE_LENGTH,
+            self.complete_length.map(|n| n.to_string()),
+        );
         optional(header::ORIGIN_PATH, self.origin_path.clone());
         headers
     }
@@ -164,7 +170,9 @@ impl FromStr for FillId {
         if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(MessageError::FillId);
         }
-        u64::from_str_radix(text, 16).map(Self).map_err(|_| MessageError::FillId)
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| MessageError::FillId)
     }
 }
 
@@ -176,7 +184,9 @@ impl Serialize for FillId {
 
 impl<'de> Deserialize<'de> for FillId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -325,7 +335,9 @@ fn optional<'a, T: FromStr>(
     get: &impl Fn(&'static str) -> Option<&'a str>,
     name: &'static str,
 ) -> Result<Option<T>, MessageError> {
-    let Some(value) = get(name) else { return Ok(None) };
+    let Some(value) = get(name) else {
+        return Ok(None);
+    };
     let malformed = |_| MessageError::Malformed(name, value.chars().take(64).collect());
     value.parse().map(Some).map_err(malformed)
 }
@@ -340,7 +352,10 @@ mod tests {
     }
 
     fn find<'a>(headers: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
-        headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+        headers
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     #[test]
@@ -355,13 +370,19 @@ mod tests {
                 origin_path: in_query.then(|| "/b".to_owned()),
             };
             let headers = wanted.to_headers();
-            assert_eq!(Wanted::from_headers(|name| find(&headers, name)), Ok(wanted));
+            assert_eq!(
+                Wanted::from_headers(|name| find(&headers, name)),
+                Ok(wanted)
+            );
         }
     }
 
     #[test]
     fn a_bad_header_is_named() {
-        let headers = [(header::ENTITY, key().to_string()), (header::RANGE, "x".to_owned())];
+        let headers = [
+            (header::ENTITY, key().to_string()),
+            (header::RANGE, "x".to_owned()),
+        ];
         let error = Wanted::from_headers(|name| find(&headers, name)).unwrap_err();
         assert_eq!(error.to_string(), "x-viewcache-range: \"x\" is malformed");
         let error = Wanted::from_headers(|_| None).unwrap_err();
@@ -380,7 +401,10 @@ mod tests {
             offset: 4,
         };
         let headers = head.to_headers();
-        assert_eq!(ChunkHead::from_headers(|name| find(&headers, name)), Ok(head));
+        assert_eq!(
+            ChunkHead::from_headers(|name| find(&headers, name)),
+            Ok(head)
+        );
     }
 
     #[test]
@@ -390,9 +414,15 @@ mod tests {
             assert_eq!(&serde_json::from_str::<Decision>(json).unwrap(), decision);
         };
         check(&Decision::Hit, r#"{"decision":"hit"}"#);
-        let grant = Some(Grant { fill: FillId(10), ttl_ms: 5000 });
+        let grant = Some(Grant {
+            fill: FillId(10),
+            ttl_ms: 5000,
+        });
         check(
-            &Decision::Miss { forward: ForwardToken::UriMiss, grant },
+            &Decision::Miss {
+                forward: ForwardToken::UriMiss,
+                grant,
+            },
             r#"{"decision":"miss","forward":"uri-miss","grant":{"fill":"000000000000000a","ttl_ms":5000}}"#,
         );
         let end = End {
@@ -404,6 +434,9 @@ mod tests {
             serde_json::to_string(&end).unwrap(),
             r#"{"key":"generic:http://a/b?c","delivered":[0,5],"outcome":{"outcome":"declined","reason":"no-store"}}"#
         );
-        assert_eq!(Step::Chunks.path(FillId(10)), "/fills/000000000000000a/chunks");
+        assert_eq!(
+            Step::Chunks.path(FillId(10)),
+            "/fills/000000000000000a/chunks"
+        );
     }
 }

@@ -19,7 +19,11 @@ pub struct ByteRange {
 impl ByteRange {
     /// `None` when `start..end` holds no byte.
     pub const fn new(start: u64, end: u64) -> Option<Self> {
-        if start < end { Some(Self { start, end }) } else { None }
+        if start < end {
+            Some(Self { start, end })
+        } else {
+            None
+        }
     }
 
     /// The run of `len` bytes from `start`; `None` when it is empty or passes `u64::MAX`.
@@ -123,7 +127,9 @@ impl RangeSpec {
     /// # Errors
     /// When the value is not exactly one range of bytes.
     pub fn parse_header(value: &[u8]) -> Result<Self, RangeError> {
-        let value = std::str::from_utf8(value).map_err(|_| RangeError::Malformed)?.trim();
+        let value = std::str::from_utf8(value)
+            .map_err(|_| RangeError::Malformed)?
+            .trim();
         let (unit, set) = value.split_once('=').ok_or(RangeError::Malformed)?;
         if !unit.eq_ignore_ascii_case("bytes") {
             return Err(RangeError::OtherUnit);
@@ -164,8 +170,12 @@ impl FromStr for RangeSpec {
     fn from_str(text: &str) -> Result<Self, RangeError> {
         let (first, last) = text.split_once('-').ok_or(RangeError::Malformed)?;
         match (first, last) {
-            ("", len) => Ok(Self::Suffix { len: position(len)? }),
-            (first, "") => Ok(Self::From { first: position(first)? }),
+            ("", len) => Ok(Self::Suffix {
+                len: position(len)?,
+            }),
+            (first, "") => Ok(Self::From {
+                first: position(first)?,
+            }),
             (first, last) => {
                 let (first, last) = (position(first)?, position(last)?);
                 if last < first {
@@ -204,7 +214,8 @@ impl Serialize for RangeSpec {
 impl<'de> Deserialize<'de> for RangeSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| serde::de::Error::custom(format!("range {text:?} is malformed")))
+        text.parse()
+            .map_err(|_| serde::de::Error::custom(format!("range {text:?} is malformed")))
     }
 }
 
@@ -238,7 +249,10 @@ mod tests {
         check("bytes=0-1,5-6", Err(RangeError::Several));
         check("items=0-1", Err(RangeError::OtherUnit));
         check("bytes", Err(RangeError::Malformed));
-        assert_eq!(RangeSpec::parse_header(b"bytes=0-\xff"), Err(RangeError::Malformed));
+        assert_eq!(
+            RangeSpec::parse_header(b"bytes=0-\xff"),
+            Err(RangeError::Malformed)
+        );
     }
 
     #[test]

@@ -96,7 +96,10 @@ impl Transfer {
         let fields = Fields(headers);
         let content_length = || {
             let value = fields.one("content-length")?;
-            value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse::<u64>().ok())?
+            value
+                .bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| value.parse::<u64>().ok())?
         };
         let (range, complete_length) = match status {
             200 => {
@@ -113,8 +116,15 @@ impl Transfer {
             _ => return Err(DeclineReason::Status),
         };
         may_store(asked.profile, &fields)?;
-        let generation = Generation { validator: validator(&fields), complete_length };
-        Ok(Self { generation, range, headers: stored_headers(&fields)? })
+        let generation = Generation {
+            validator: validator(&fields),
+            complete_length,
+        };
+        Ok(Self {
+            generation,
+            range,
+            headers: stored_headers(&fields)?,
+        })
     }
 }
 
@@ -123,7 +133,11 @@ fn whole_or_query_range(asked: &Asked, length: u64) -> Result<(ByteRange, u64), 
     if !asked.range_in_query {
         let range = ByteRange::new(0, length).ok_or(DeclineReason::Empty)?;
         let contradicted = asked.complete_length.is_some_and(|told| told != length);
-        return if contradicted { Err(DeclineReason::ContentRange) } else { Ok((range, length)) };
+        return if contradicted {
+            Err(DeclineReason::ContentRange)
+        } else {
+            Ok((range, length))
+        };
     }
     let told = asked.complete_length.ok_or(DeclineReason::ContentRange)?;
     let wanted = asked
@@ -139,11 +153,19 @@ fn whole_or_query_range(asked: &Asked, length: u64) -> Result<(ByteRange, u64), 
 /// A 206 must say which bytes it carries, and they must be among those that were asked for and
 /// begin where they were to begin.
 fn part(asked: &Asked, fields: &Fields<'_>) -> Result<(ByteRange, u64), DeclineReason> {
-    if fields.one("content-type").is_some_and(|t| starts_with_ignore_case(t, "multipart/")) {
+    if fields
+        .one("content-type")
+        .is_some_and(|t| starts_with_ignore_case(t, "multipart/"))
+    {
         return Err(DeclineReason::Multipart);
     }
-    let value = fields.one("content-range").ok_or(DeclineReason::ContentRange)?;
-    let Ok(ContentRange::Part { range, complete_length: Some(complete_length) }) = value.parse()
+    let value = fields
+        .one("content-range")
+        .ok_or(DeclineReason::ContentRange)?;
+    let Ok(ContentRange::Part {
+        range,
+        complete_length: Some(complete_length),
+    }) = value.parse()
     else {
         return Err(DeclineReason::ContentRange);
     };
@@ -152,7 +174,9 @@ fn part(asked: &Asked, fields: &Fields<'_>) -> Result<(ByteRange, u64), DeclineR
         None => None,
     };
     let as_asked = wanted.is_some_and(|w| w.start() == range.start() && w.covers(range));
-    let contradicted = asked.complete_length.is_some_and(|told| told != complete_length);
+    let contradicted = asked
+        .complete_length
+        .is_some_and(|told| told != complete_length);
     if !as_asked || contradicted {
         return Err(DeclineReason::ContentRange);
     }
@@ -161,13 +185,19 @@ fn part(asked: &Asked, fields: &Fields<'_>) -> Result<(ByteRange, u64), DeclineR
 
 fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason> {
     let encodings = fields.all("content-encoding").flat_map(|v| v.split(','));
-    if encodings.map(str::trim).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+    if encodings
+        .map(str::trim)
+        .any(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
         return Err(DeclineReason::Encoding);
     }
     // Stored bytes are the identity coding, which every client accepts unless it says otherwise,
     // so what varies only by Accept-Encoding does not vary here.
     let varies = fields.all("vary").flat_map(|v| v.split(','));
-    if varies.map(str::trim).any(|name| !name.eq_ignore_ascii_case("accept-encoding")) {
+    if varies
+        .map(str::trim)
+        .any(|name| !name.eq_ignore_ascii_case("accept-encoding"))
+    {
         return Err(DeclineReason::Vary);
     }
     let control = CacheControl::parse(fields.all("cache-control"));
@@ -192,7 +222,9 @@ fn validator(fields: &Fields<'_>) -> Option<Validator> {
     }
     let modified = fields.one("last-modified")?;
     let time = |value: &str| httpdate::parse_http_date(value).ok();
-    let age = time(fields.one("date")?)?.duration_since(time(modified)?).ok()?;
+    let age = time(fields.one("date")?)?
+        .duration_since(time(modified)?)
+        .ok()?;
     (age.as_secs() >= 1).then(|| Validator::LastModified(modified.to_owned()))
 }
 
@@ -218,8 +250,11 @@ fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineR
         "via",
         "alt-svc",
     ];
-    let named: Vec<&str> =
-        fields.all("connection").flat_map(|v| v.split(',')).map(str::trim).collect();
+    let named: Vec<&str> = fields
+        .all("connection")
+        .flat_map(|v| v.split(','))
+        .map(str::trim)
+        .collect();
     let kept = |name: &str| {
         !name.starts_with(':')
             && !name.starts_with("x-envoy-")
@@ -227,10 +262,16 @@ fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineR
             && !LEFT_OUT.contains(&name)
             && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
     };
-    let stored: Vec<(String, String)> =
-        fields.0.iter().filter(|(name, _)| kept(name)).cloned().collect();
-    let bytes: usize =
-        stored.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let stored: Vec<(String, String)> = fields
+        .0
+        .iter()
+        .filter(|(name, _)| kept(name))
+        .cloned()
+        .collect();
+    let bytes: usize = stored
+        .iter()
+        .map(|(name, value)| name.len().saturating_add(value.len()))
+        .sum();
     if stored.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
         return Err(DeclineReason::Headers);
     }
@@ -241,7 +282,10 @@ struct Fields<'a>(&'a [(String, String)]);
 
 impl<'a> Fields<'a> {
     fn all(&self, name: &'static str) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The field's value when the field stands once; one that stands twice says nothing certain.
@@ -253,7 +297,8 @@ impl<'a> Fields<'a> {
 }
 
 fn starts_with_ignore_case(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    text.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 #[cfg(test)]

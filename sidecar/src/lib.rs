@@ -1,1 +1,72 @@
+//! The cache beside Envoy: decides, stores and serves. [`run`] is the whole of it.
 
+#![warn(missing_docs)]
+
+pub mod config;
+mod data_plane;
+pub mod delivery;
+pub mod error;
+pub mod extents;
+pub mod fills;
+pub mod freshness;
+pub mod live;
+mod management;
+pub mod metrics;
+pub mod origin;
+pub mod service;
+pub mod store;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use config::Config;
+use service::Service;
+
+/// How often changed records are written and idle entities let go of.
+const PERSIST_EVERY: Duration = Duration::from_secs(1);
+
+/// How long responses in flight may take to end after the signal to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the sidecar on two bound listeners until `shutdown` is ready.
+///
+/// # Errors
+/// When the data folder cannot be used.
+pub async fn run(
+    data: TcpListener,
+    manage: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let open = tokio::task::spawn_blocking(move || Service::open(&config));
+    let service = open.await.context("open the data folder")??;
+    tracing::info!(data = %data.local_addr()?, manage = %manage.local_addr()?, "ready");
+    let data_plane = tokio::spawn(data_plane::serve(data, Arc::clone(&service)));
+    let management = tokio::spawn(management::serve(manage, Arc::clone(&service)));
+    let housekeeping = tokio::spawn(persist_regularly(Arc::clone(&service)));
+    shutdown.await;
+    tracing::info!("stopping");
+    data_plane.abort();
+    management.abort();
+    housekeeping.abort();
+    service.quiesce(GRACE).await;
+    let last = Arc::clone(&service);
+    tokio::task::spawn_blocking(move || last.persist()).await?;
+    Ok(())
+}
+
+async fn persist_regularly(service: Arc<Service>) {
+    let mut tick = tokio::time::interval(PERSIST_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let service = Arc::clone(&service);
+        if let Err(error) = tokio::task::spawn_blocking(move || service.persist()).await {
+            tracing::error!(%error, "records could not be stored");
+        }
+    }
+}

@@ -1,1 +1,76 @@
-fn main() {}
+//! Flags, logs and signals; the rest is in the library.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use viewcache_sidecar::config::{Config, LogFormat, Written};
+
+/// Bad usage, by the convention of sysexits.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let written = match Written::try_parse() {
+        Ok(written) => written,
+        Err(error) => {
+            // Nothing can be done when even the usage cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let check_only = written.check_config;
+    let config = match Config::new(written) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("viewcache-sidecar: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let Ok(filter) = EnvFilter::try_new(&config.log) else {
+        eprintln!(
+            "viewcache-sidecar: log: {:?} is not a log filter",
+            config.log
+        );
+        return ExitCode::from(USAGE);
+    };
+    if check_only {
+        return ExitCode::SUCCESS;
+    }
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => logs.with_ansi(false).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    match start(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn start(config: Config) -> anyhow::Result<()> {
+    let bind = |name, addr| async move {
+        TcpListener::bind(addr)
+            .await
+            .with_context(|| format!("{name}: {addr}"))
+    };
+    let data = bind("data_listen", config.data_listen).await?;
+    let manage = bind("manage_listen", config.manage_listen).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    viewcache_sidecar::run(data, manage, config, shutdown).await
+}

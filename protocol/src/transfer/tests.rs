@@ -12,7 +12,10 @@ fn asked(range: Option<&str>) -> Asked {
 }
 
 fn headers(fields: &[(&str, &str)]) -> Vec<(String, String)> {
-    fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    fields
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn judge(asked: &Asked, status: u16, fields: &[(&str, &str)]) -> Result<Transfer, DeclineReason> {
@@ -27,15 +30,27 @@ fn bytes(transfer: Result<Transfer, DeclineReason>) -> Result<(u64, u64, u64), D
 fn a_200_is_the_whole_entity() {
     let whole = judge(&asked(None), 200, &[ETAG, ("content-length", "100")]);
     assert_eq!(bytes(whole), Ok((0, 100, 100)));
-    let range_ignored = judge(&asked(Some("50-59")), 200, &[ETAG, ("content-length", "100")]);
+    let range_ignored = judge(
+        &asked(Some("50-59")),
+        200,
+        &[ETAG, ("content-length", "100")],
+    );
     assert_eq!(bytes(range_ignored), Ok((0, 100, 100)));
 }
 
 #[test]
 fn a_206_is_the_part_that_was_asked_for() {
     let check = |range: Option<&str>, content_range: &str, length: &str, expect| {
-        let fields = [ETAG, ("content-length", length), ("content-range", content_range)];
-        assert_eq!(bytes(judge(&asked(range), 206, &fields)), expect, "{range:?} {content_range}");
+        let fields = [
+            ETAG,
+            ("content-length", length),
+            ("content-range", content_range),
+        ];
+        assert_eq!(
+            bytes(judge(&asked(range), 206, &fields)),
+            expect,
+            "{range:?} {content_range}"
+        );
     };
     check(Some("10-19"), "bytes 10-19/100", "10", Ok((10, 20, 100)));
     check(Some("10-"), "bytes 10-99/100", "90", Ok((10, 100, 100)));
@@ -49,7 +64,12 @@ fn a_206_is_the_part_that_was_asked_for() {
     check(Some("10-19"), "bytes 10-19/15", "10", wrong);
     check(Some("10-19"), "nonsense", "10", wrong);
     check(None, "bytes 0-99/100", "100", wrong);
-    check(Some("10-19"), "bytes 10-19/100", "11", Err(DeclineReason::NoLength));
+    check(
+        Some("10-19"),
+        "bytes 10-19/100",
+        "11",
+        Err(DeclineReason::NoLength),
+    );
 }
 
 #[test]
@@ -60,7 +80,10 @@ fn a_range_in_the_url_is_answered_by_a_200() {
         range_in_query: true,
         complete_length: Some(100),
     };
-    assert_eq!(bytes(judge(&query, 200, &[("content-length", "10")])), Ok((10, 20, 100)));
+    assert_eq!(
+        bytes(judge(&query, 200, &[("content-length", "10")])),
+        Ok((10, 20, 100))
+    );
     let longer = judge(&query, 200, &[("content-length", "100")]);
     assert_eq!(bytes(longer), Err(DeclineReason::ContentRange));
 }
@@ -70,17 +93,45 @@ fn what_must_not_be_stored_is_declined() {
     let check = |status, fields: &[(&str, &str)], expect| {
         let mut all = vec![ETAG, ("content-length", "100")];
         all.extend_from_slice(fields);
-        assert_eq!(judge(&asked(None), status, &all).err(), Some(expect), "{fields:?}");
+        assert_eq!(
+            judge(&asked(None), status, &all).err(),
+            Some(expect),
+            "{fields:?}"
+        );
     };
     check(404, &[], DeclineReason::Status);
     check(200, &[("content-length", "100")], DeclineReason::NoLength);
-    check(200, &[("content-encoding", "gzip")], DeclineReason::Encoding);
-    check(200, &[("vary", "accept-encoding, origin")], DeclineReason::Vary);
-    check(200, &[("cache-control", "no-store")], DeclineReason::NoStore);
-    check(200, &[("cache-control", "private, max-age=9")], DeclineReason::Private);
+    check(
+        200,
+        &[("content-encoding", "gzip")],
+        DeclineReason::Encoding,
+    );
+    check(
+        200,
+        &[("vary", "accept-encoding, origin")],
+        DeclineReason::Vary,
+    );
+    check(
+        200,
+        &[("cache-control", "no-store")],
+        DeclineReason::NoStore,
+    );
+    check(
+        200,
+        &[("cache-control", "private, max-age=9")],
+        DeclineReason::Private,
+    );
     check(200, &[("set-cookie", "a=b")], DeclineReason::SetCookie);
-    check(200, &[("x-long", &"x".repeat(20_000))], DeclineReason::Headers);
-    check(206, &[("content-type", "multipart/byteranges; boundary=x")], DeclineReason::Multipart);
+    check(
+        200,
+        &[("x-long", &"x".repeat(20_000))],
+        DeclineReason::Headers,
+    );
+    check(
+        206,
+        &[("content-type", "multipart/byteranges; boundary=x")],
+        DeclineReason::Multipart,
+    );
     let missing = judge(&asked(None), 200, &[ETAG]);
     assert_eq!(missing.err(), Some(DeclineReason::NoLength));
     let empty = judge(&asked(None), 200, &[("content-length", "0")]);
@@ -89,8 +140,14 @@ fn what_must_not_be_stored_is_declined() {
 
 #[test]
 fn the_youtube_profile_stores_private_responses() {
-    let youtube = Asked { profile: Profile::Youtube, ..asked(None) };
-    let fields = [("content-length", "100"), ("cache-control", "private, max-age=9")];
+    let youtube = Asked {
+        profile: Profile::Youtube,
+        ..asked(None)
+    };
+    let fields = [
+        ("content-length", "100"),
+        ("cache-control", "private, max-age=9"),
+    ];
     assert!(judge(&youtube, 200, &fields).is_ok());
 }
 
@@ -104,10 +161,19 @@ fn only_a_strong_validator_counts() {
     };
     let modified = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
     check(&[ETAG], Some(Validator::Etag("\"v1\"".to_owned())));
-    check(&[("etag", "W/\"v1\""), modified, ("date", "Sun, 06 Nov 1994 09:49:37 GMT")], None);
+    check(
+        &[
+            ("etag", "W/\"v1\""),
+            modified,
+            ("date", "Sun, 06 Nov 1994 09:49:37 GMT"),
+        ],
+        None,
+    );
     check(
         &[modified, ("date", "Sun, 06 Nov 1994 08:49:38 GMT")],
-        Some(Validator::LastModified("Sun, 06 Nov 1994 08:49:37 GMT".to_owned())),
+        Some(Validator::LastModified(
+            "Sun, 06 Nov 1994 08:49:37 GMT".to_owned(),
+        )),
     );
     check(&[modified, ("date", "Sun, 06 Nov 1994 08:49:37 GMT")], None);
     check(&[modified], None);
@@ -132,6 +198,10 @@ fn headers_of_a_connection_a_range_or_a_client_are_not_stored() {
         ],
     )
     .unwrap();
-    let names: Vec<&str> = transfer.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = transfer
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, ["etag", "content-type", "date"]);
 }

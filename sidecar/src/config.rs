@@ -1,0 +1,313 @@
+//! Flags, environment and `viewcache.toml` → [`Config`]. Everything is checked here, before a port
+//! is bound.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Parser;
+use hyper::Uri;
+use serde::{Deserialize, Deserializer};
+use thiserror::Error;
+
+/// A number of bytes, written `64MiB`, `2GiB` or plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(u64);
+
+impl ByteSize {
+    const UNITS: [(&'static str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+
+    /// The number of bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = || format!("{text:?} is not a size such as \"64MiB\"");
+        let unit = Self::UNITS.iter().find(|(unit, _)| text.ends_with(unit));
+        let (digits, shift) = match unit {
+            Some((unit, shift)) => (&text[..text.len() - unit.len()], *shift),
+            None => (text, 0),
+        };
+        let number: u64 = digits.parse().map_err(|_| error())?;
+        number.checked_mul(1 << shift).map(Self).ok_or_else(error)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, shift): &&(&str, u32)| self.0 != 0 && self.0 % (1 << shift) == 0;
+        match Self::UNITS.iter().rev().find(whole) {
+            Some((unit, shift)) => write!(f, "{}{unit}", self.0 >> shift),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The cache beside Envoy: decides, stores and serves.
+#[derive(Clone, Debug, Default, Parser, Deserialize)]
+#[command(name = "viewcache-sidecar", version)]
+#[serde(deny_unknown_fields, default)]
+pub struct Written {
+    /// A TOML file with any of the settings below, written with underscores; flags and
+    /// environment win over it.
+    #[arg(long, env = "VIEWCACHE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Check the configuration, say what is wrong, and stop.
+    #[arg(long)]
+    #[serde(skip)]
+    pub check_config: bool,
+
+    /// The folder for everything that is kept [default: ./data].
+    #[arg(long, env = "VIEWCACHE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Where Envoy reaches the cache; for Envoy alone, so loopback [default: 127.0.0.1:7071].
+    #[arg(long, env = "VIEWCACHE_DATA_LISTEN", value_name = "ADDR")]
+    pub data_listen: Option<SocketAddr>,
+
+    /// Where people reach the REST API and the metrics [default: 127.0.0.1:7070].
+    #[arg(long, env = "VIEWCACHE_MANAGE_LISTEN", value_name = "ADDR")]
+    pub manage_listen: Option<SocketAddr>,
+
+    /// Envoy's egress listener, the only way to the origin [default: http://127.0.0.1:10001].
+    #[arg(long, env = "VIEWCACHE_EGRESS", value_name = "URL")]
+    pub egress: Option<String>,
+
+    /// The most disk that stored bytes may take [default: 10GiB].
+    #[arg(long, env = "VIEWCACHE_MAX_BYTES", value_name = "SIZE")]
+    pub max_bytes: Option<ByteSize>,
+
+    /// Memory for bytes on their way to the disk; what does not fit is not stored
+    /// [default: 64MiB].
+    #[arg(long, env = "VIEWCACHE_INGEST_MEMORY", value_name = "SIZE")]
+    pub ingest_memory: Option<ByteSize>,
+
+    /// Which log lines are written, such as `info` or `viewcache_sidecar=debug`
+    /// [default: info].
+    #[arg(long, env = "VIEWCACHE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+
+    /// How log lines are written [default: text].
+    #[arg(long, env = "VIEWCACHE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder for everything that is kept.
+    pub data_dir: PathBuf,
+    /// The data port.
+    pub data_listen: SocketAddr,
+    /// The management port.
+    pub manage_listen: SocketAddr,
+    /// Envoy's egress listener.
+    pub egress: Uri,
+    /// The most disk that stored bytes may take.
+    pub max_bytes: ByteSize,
+    /// Memory for bytes on their way to the disk.
+    pub ingest_memory: ByteSize,
+    /// The log filter.
+    pub log: String,
+    /// The log format.
+    pub log_format: LogFormat,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("config: {0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    /// The file is not TOML with known keys.
+    #[error("config: {0}: {1}")]
+    Malformed(PathBuf, Box<toml::de::Error>),
+    /// A setting has a value that cannot be used.
+    #[error("{0}: {1:?} {2}")]
+    Value(&'static str, String, &'static str),
+}
+
+impl Config {
+    /// The settings from what was written and, below it, its file.
+    ///
+    /// # Errors
+    /// Names the setting and its value.
+    pub fn new(written: Written) -> Result<Self, ConfigError> {
+        let file = match &written.config {
+            Some(path) => read(path)?,
+            None => Written::default(),
+        };
+        let egress_text = written
+            .egress
+            .or(file.egress)
+            .unwrap_or_else(|| "http://127.0.0.1:10001".to_owned());
+        let egress: Uri = egress_text
+            .parse()
+            .map_err(|_| ConfigError::Value("egress", egress_text.clone(), "is not a URL"))?;
+        if egress.scheme_str() != Some("http")
+            || egress.authority().is_none()
+            || egress.path() != "/"
+        {
+            let expected = "is not http://host:port";
+            return Err(ConfigError::Value("egress", egress_text, expected));
+        }
+        let config = Self {
+            data_dir: written
+                .data_dir
+                .or(file.data_dir)
+                .unwrap_or_else(|| "data".into()),
+            data_listen: written
+                .data_listen
+                .or(file.data_listen)
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7071))),
+            manage_listen: written
+                .manage_listen
+                .or(file.manage_listen)
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070))),
+            egress,
+            max_bytes: written
+                .max_bytes
+                .or(file.max_bytes)
+                .unwrap_or(ByteSize(10 << 30)),
+            ingest_memory: written
+                .ingest_memory
+                .or(file.ingest_memory)
+                .unwrap_or(ByteSize(64 << 20)),
+            log: written
+                .log
+                .or(file.log)
+                .unwrap_or_else(|| "info".to_owned()),
+            log_format: written.log_format.or(file.log_format).unwrap_or_default(),
+        };
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        let at_least = |name, size: ByteSize, least: u64, expected| {
+            let enough = least <= size.bytes();
+            enough
+                .then_some(())
+                .ok_or(ConfigError::Value(name, size.to_string(), expected))
+        };
+        at_least("max_bytes", self.max_bytes, 1 << 20, "is less than 1MiB")?;
+        at_least(
+            "ingest_memory",
+            self.ingest_memory,
+            1 << 20,
+            "is less than 1MiB",
+        )?;
+        if !self.data_listen.ip().is_loopback() {
+            let expected = "is not a loopback address: the data port is for Envoy alone";
+            return Err(ConfigError::Value(
+                "data_listen",
+                self.data_listen.to_string(),
+                expected,
+            ));
+        }
+        Ok(self)
+    }
+}
+
+fn read(path: &Path) -> Result<Written, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed(path.to_owned(), Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(args: &[&str]) -> Written {
+        Written::try_parse_from([&["viewcache-sidecar"], args].concat()).unwrap()
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let check = |text: &str, expect: Option<u64>| {
+            assert_eq!(
+                text.parse::<ByteSize>().ok().map(ByteSize::bytes),
+                expect,
+                "{text}"
+            );
+        };
+        check("64MiB", Some(64 << 20));
+        check("1024", Some(1024));
+        check("2TiB", Some(2 << 40));
+        check("64MB", None);
+        check("MiB", None);
+        check("-1", None);
+        check("99999999999TiB", None);
+        assert_eq!(ByteSize(64 << 20).to_string(), "64MiB");
+        assert_eq!(ByteSize(1000).to_string(), "1000");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("viewcache.toml");
+        std::fs::write(&path, "max_bytes = \"1GiB\"\nlog = \"debug\"\n").unwrap();
+        let path = path.to_str().unwrap();
+        let config = Config::new(written(&["--config", path, "--max-bytes", "2GiB"])).unwrap();
+        assert_eq!(config.max_bytes.bytes(), 2 << 30);
+        assert_eq!(config.log, "debug");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named() {
+        let check = |args: &[&str], expect: &str| {
+            assert_eq!(Config::new(written(args)).unwrap_err().to_string(), expect);
+        };
+        check(&["--max-bytes", "5"], "max_bytes: \"5\" is less than 1MiB");
+        check(
+            &["--egress", "https://x"],
+            "egress: \"https://x\" is not http://host:port",
+        );
+        check(
+            &["--data-listen", "0.0.0.0:1"],
+            "data_listen: \"0.0.0.0:1\" is not a loopback address: the data port is for Envoy alone",
+        );
+        let error = Written::try_parse_from(["x", "--max-bytes", "lots"]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("\"lots\" is not a size such as \"64MiB\"")
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("viewcache.toml");
+        std::fs::write(&path, "max_byte = \"1GiB\"\n").unwrap();
+        let error = Config::new(written(&["--config", path.to_str().unwrap()])).unwrap_err();
+        assert!(error.to_string().contains("max_byte"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! The data port: what Envoy calls. Callouts of the filter and routed requests of viewers come in
+//! on the same port; a routed request is known by its control header, which no viewer can send.
+
+mod callout;
+mod routed;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use futures_util::Stream;
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use viewcache_protocol::header;
+use warp::Filter;
+use warp::path::FullPath;
+use warp::reply::{Reply, Response};
+
+use crate::service::Service;
+
+/// A request as it came in.
+struct Request<S> {
+    method: Method,
+    path: FullPath,
+    query: String,
+    headers: HeaderMap,
+    body: S,
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let routes = warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method, path, query, headers, body| {
+            let service = Arc::clone(&service);
+            async move {
+                answer(
+                    &service,
+                    Request {
+                        method,
+                        path,
+                        query,
+                        headers,
+                        body,
+                    },
+                )
+                .await
+            }
+        });
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely; closing connections give some back.
+                tracing::error!(%error, "data port: accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // A head and a body are two writes: without this the second waits for an ACK.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "data port: nodelay");
+        }
+        let service = TowerToHyperService::new(warp::service(routes.clone()));
+        tokio::spawn(async move {
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "data port: connection");
+            }
+        });
+    }
+}
+
+async fn answer<S, B>(service: &Arc<Service>, request: Request<S>) -> Response
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
+    B: Buf,
+{
+    let result: Result<Response, Infallible> = Ok(if request.headers.contains_key(header::ROUTE) {
+        routed::answer(service, &request).await
+    } else {
+        callout::answer(service, request).await
+    });
+    match result {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// A header's value when it is text.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn plain(status: StatusCode, message: String) -> Response {
+    warp::reply::with_status(message, status).into_response()
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Reads a body that must not be longer than `limit`.
+async fn collect<S, B>(mut body: S, limit: usize) -> Option<Bytes>
+where
+    S: Stream<Item = Result<B, warp::Error>> + Unpin,
+    B: Buf,
+{
+    use futures_util::StreamExt;
+    let mut whole = bytes::BytesMut::new();
+    while let Some(part) = body.next().await {
+        let mut part = part.ok()?;
+        if limit < whole.len() + part.remaining() {
+            return None;
+        }
+        while part.has_remaining() {
+            let chunk = part.chunk();
+            whole.extend_from_slice(chunk);
+            let len = chunk.len();
+            part.advance(len);
+        }
+    }
+    Some(whole.freeze())
+}

@@ -1,0 +1,66 @@
+//! Requests of viewers that Envoy routed here.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
+use viewcache_protocol::{Wanted, header};
+use warp::reply::{Reply, Response};
+
+use super::{Request, plain, text, value};
+use crate::delivery::{self, Answer, Head};
+use crate::origin::Asker;
+use crate::service::Service;
+
+pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> Response {
+    let wanted = match Wanted::from_headers(|name| text(&request.headers, name)) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            return hand_back(plain(StatusCode::BAD_REQUEST, error.to_string()), "message");
+        }
+    };
+    let own_path = || match request.query.as_str() {
+        "" => request.path.as_str().to_owned(),
+        query => format!("{}?{query}", request.path.as_str()),
+    };
+    let path = wanted.origin_path.clone().unwrap_or_else(own_path);
+    let asker = Asker::new(&request.headers, path);
+    match delivery::answer(service, &wanted, asker).await {
+        Answer::Body(head, body) => {
+            let frames = stream::unfold(body, |mut body| async move {
+                body.recv().await.map(|frame| (frame, body))
+            });
+            with_head(warp::reply::stream(frames).into_response(), &head)
+        }
+        Answer::Empty(head) => with_head(StatusCode::OK.into_response(), &head),
+        Answer::HandBack(reason) => {
+            // A 4xx: outlier detection does not count it against the sidecar.
+            hand_back(
+                StatusCode::MISDIRECTED_REQUEST.into_response(),
+                reason.as_str(),
+            )
+        }
+    }
+}
+
+fn hand_back(mut response: Response, reason: &str) -> Response {
+    response
+        .headers_mut()
+        .insert(header::HANDBACK, value(reason));
+    response
+}
+
+fn with_head(mut response: Response, head: &Head) -> Response {
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.clear();
+    for (name, value) in &head.headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers.insert(header::SERVED, HeaderValue::from_static("1"));
+    response
+}

@@ -1,0 +1,245 @@
+//! Answers a routed request: from the store, from leads that it follows, and from the origin, in
+//! one response.
+//!
+//! Everything that can go wrong before the response's head is sent becomes a hand-back: Envoy then
+//! asks the origin, and the viewer notices nothing.
+
+mod head;
+mod source;
+mod stream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use viewcache_protocol::{ByteRange, CacheStatus, Forward, Wanted};
+
+use crate::live::{self, Live, Next, Snapshot};
+use crate::origin::Asker;
+use crate::service::Service;
+pub use head::Head;
+use source::{Source, SourceError};
+use stream::Stream;
+
+/// How long a response may take to find its generation before it is handed back. The `partial`
+/// route in envoy.yaml waits longer than this.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// What goes back to Envoy.
+#[derive(Debug)]
+pub enum Answer {
+    /// A response's head and its body, which is streamed.
+    Body(Head, mpsc::Receiver<Result<Bytes, Cut>>),
+    /// A response without a body.
+    Empty(Head),
+    /// Envoy is to ask the origin.
+    HandBack(HandBack),
+}
+
+/// The body ends before its Content-Length: the connection is closed, so that no client takes it
+/// for the end.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the rest could not be had from the origin")]
+pub struct Cut;
+
+/// Why a request is given to the origin instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandBack {
+    /// The origin's answer must not be stored.
+    Declined,
+    /// The origin could not be read through the egress listener.
+    Origin,
+    /// Nobody came to know the entity in time.
+    Late,
+    /// The range cannot be completed from another transfer.
+    NotCombinable,
+    /// The store failed.
+    Store,
+}
+
+impl HandBack {
+    /// The token in logs, metric labels and the header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Declined => "declined",
+            Self::Origin => "origin",
+            Self::Late => "late",
+            Self::NotCombinable => "not-combinable",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// Counts a response among the entity's viewers for as long as it lives.
+#[derive(Debug)]
+struct Viewing(Arc<Live>);
+
+impl Viewing {
+    fn new(live: Arc<Live>) -> Self {
+        live.state().viewers += 1;
+        Self(live)
+    }
+}
+
+impl Drop for Viewing {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.viewers = state.viewers.saturating_sub(1);
+    }
+}
+
+/// Answers a routed request.
+pub async fn answer(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Answer {
+    let answer = match begin(service, wanted, asker).await {
+        Ok(answer) => answer,
+        Err(reason) => Answer::HandBack(reason),
+    };
+    let outcome = match &answer {
+        Answer::Body(head, _) | Answer::Empty(head) => head.outcome(),
+        Answer::HandBack(reason) => {
+            tracing::debug!(key = %wanted.key, reason = reason.as_str(), "handed back");
+            reason.as_str()
+        }
+    };
+    service
+        .metrics
+        .served
+        .get_or_create(&[("outcome", outcome)])
+        .inc();
+    answer
+}
+
+async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<Answer, HandBack> {
+    let live = service
+        .live(&wanted.key)
+        .await
+        .map_err(|_| HandBack::Store)?;
+    let viewing = Viewing::new(Arc::clone(&live));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (snapshot, mut source) = generation(service, &live, wanted, &asker, deadline).await?;
+        let complete_length = snapshot.generation.complete_length();
+        let Some(range) = live::resolve(wanted, complete_length) else {
+            service.hit(&live);
+            return Ok(Answer::Empty(Head::unsatisfiable(&snapshot)));
+        };
+        let (first, covered) = {
+            let state = live.state();
+            let window = live::window(&wanted.key);
+            let seq = snapshot.place.seq;
+            let first = state.next(seq, range.start(), range.end(), window, Instant::now());
+            (first, state.stored.covers(range))
+        };
+        if source.is_none() && !covered {
+            match first {
+                Next::Stored(_) | Next::Follow(_) => {}
+                Next::Gone => continue,
+                Next::Fetch(gap) => {
+                    match open(service, &live, &snapshot, gap, &asker).await {
+                        Ok(opened) => source = Some(opened),
+                        // The entity has changed: begin again with what it is now.
+                        Err(SourceError::Changed) if Instant::now() < deadline => continue,
+                        Err(error) => return Err(error.hand_back()),
+                    }
+                }
+            }
+        }
+        let status = if covered {
+            service.hit(&live);
+            CacheStatus::Hit { ttl: snapshot.ttl }
+        } else {
+            CacheStatus::Forwarded {
+                reason: Forward::Partial,
+                status: source.as_ref().map(Source::status),
+                stored: true,
+                collapsed: matches!(first, Next::Follow(_)),
+                detail: None,
+            }
+        };
+        let head = Head::of(&snapshot, wanted, range, status, SystemTime::now());
+        // Two frames in flight: one being sent while the next is read.
+        let (sender, receiver) = mpsc::channel(2);
+        let stream = Stream {
+            service: Arc::clone(service),
+            live,
+            snapshot,
+            asker,
+            at: range.start(),
+            end: range.end(),
+            window: live::window(&wanted.key),
+            sender,
+            _viewing: viewing,
+        };
+        tokio::spawn(stream.run(source));
+        return Ok(Answer::Body(head, receiver));
+    }
+}
+
+/// The generation to answer from: the one that is usable, the one that a lead is about to bring,
+/// or the one that we ask the origin for ourselves.
+async fn generation(
+    service: &Arc<Service>,
+    live: &Arc<Live>,
+    wanted: &Wanted,
+    asker: &Asker,
+    deadline: Instant,
+) -> Result<(Snapshot, Option<Source>), HandBack> {
+    loop {
+        let mut changed = std::pin::pin!(live.changed.notified());
+        changed.as_mut().enable();
+        let now = Instant::now();
+        let until = {
+            let mut state = live.state();
+            state.leads.expire(now);
+            if let Some(snapshot) = state.usable(live.id, SystemTime::now()) {
+                return Ok((snapshot, None));
+            }
+            if state.declined_until.is_some_and(|until| now < until) {
+                return Err(HandBack::Declined);
+            }
+            if deadline <= now {
+                return Err(HandBack::Late);
+            }
+            state.leads.tentative_until(now)
+        };
+        match until {
+            Some(until) => {
+                let until = until.min(deadline).into();
+                // Either way the state is looked at again.
+                let _ = tokio::time::timeout_at(until, changed).await;
+            }
+            None => {
+                let source = Source::discover(service, live, wanted, asker).await;
+                let source = source.map_err(|error| error.hand_back())?;
+                let usable = live.state().usable(live.id, SystemTime::now());
+                match usable.filter(|snapshot| snapshot.place.seq == source.seq()) {
+                    Some(snapshot) => {
+                        // It serves as the response's beginning when it begins where that does.
+                        let complete_length = snapshot.generation.complete_length();
+                        let start = live::resolve(wanted, complete_length).map(ByteRange::start);
+                        let source = Some(source).filter(|s| start.is_some_and(|at| s.at() <= at));
+                        return Ok((snapshot, source));
+                    }
+                    // Not fresh even now: the origin answers each such request itself.
+                    None => return Err(HandBack::Declined),
+                }
+            }
+        }
+    }
+}
+
+/// Asks the origin for a gap of a known generation.
+async fn open(
+    service: &Arc<Service>,
+    live: &Arc<Live>,
+    snapshot: &Snapshot,
+    gap: ByteRange,
+    asker: &Asker,
+) -> Result<Source, SourceError> {
+    let profile = live.state().record.key.profile();
+    if !snapshot.generation.identity.combinable(profile) {
+        return Err(SourceError::NotCombinable);
+    }
+    Source::gap(service, live, snapshot, gap, asker).await
+}

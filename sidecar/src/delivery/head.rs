@@ -1,0 +1,173 @@
+//! The head of a response from the store. Pure.
+
+use std::time::SystemTime;
+
+use viewcache_protocol::{ByteRange, CacheStatus, ContentRange, Wanted};
+
+use crate::freshness;
+use crate::live::Snapshot;
+
+/// Status and header fields of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// The header fields, names in lower case.
+    pub headers: Vec<(String, String)>,
+    hit: bool,
+}
+
+impl Head {
+    /// `range` of a generation: 206 when a range was asked for, 200 for the whole or for a range
+    /// that stood in the URL. `bytes=0-` is a range and answered so (RFC 9110 section 15.3.7).
+    pub fn of(
+        snapshot: &Snapshot,
+        wanted: &Wanted,
+        range: ByteRange,
+        cache_status: CacheStatus<'_>,
+        now: SystemTime,
+    ) -> Self {
+        let partial = wanted.range.is_some() && !wanted.range_in_query;
+        let mut headers = snapshot.generation.headers.clone();
+        headers.retain(|(name, _)| name != "accept-ranges");
+        let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+        add("content-length", range.len().to_string());
+        if partial {
+            let complete_length = Some(snapshot.generation.complete_length());
+            add(
+                "content-range",
+                ContentRange::Part {
+                    range,
+                    complete_length,
+                }
+                .to_string(),
+            );
+        }
+        add("accept-ranges", "bytes".to_owned());
+        let age = freshness::age(snapshot.generation.received(), now).as_secs();
+        add("age", age.to_string());
+        add("cache-status", cache_status.to_string());
+        let hit = matches!(cache_status, CacheStatus::Hit { .. });
+        Self {
+            status: if partial { 206 } else { 200 },
+            headers,
+            hit,
+        }
+    }
+
+    /// 416 with the complete length (RFC 9110 section 15.5.17).
+    pub fn unsatisfiable(snapshot: &Snapshot) -> Self {
+        let complete_length = snapshot.generation.complete_length();
+        let content_range = ContentRange::Unsatisfied { complete_length }.to_string();
+        let headers = [
+            ("content-range", content_range),
+            ("content-length", "0".to_owned()),
+            ("accept-ranges", "bytes".to_owned()),
+            (
+                "cache-status",
+                CacheStatus::Hit { ttl: snapshot.ttl }.to_string(),
+            ),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value)).into();
+        Self {
+            status: 416,
+            headers,
+            hit: true,
+        }
+    }
+
+    /// The metric label.
+    pub const fn outcome(&self) -> &'static str {
+        if self.hit { "hit" } else { "partial" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use viewcache_protocol::{EntityKey, Generation, Profile};
+
+    use super::*;
+    use crate::store::GenerationRecord;
+
+    fn snapshot() -> Snapshot {
+        let key = EntityKey::new(Profile::Generic, "http://a/b").unwrap();
+        let generation = GenerationRecord {
+            seq: 1,
+            segment_size: 1 << 20,
+            identity: Generation {
+                validator: None,
+                complete_length: 100,
+            },
+            transfer: String::new(),
+            headers: vec![("content-type".to_owned(), "video/mp4".to_owned())],
+            received_at: 1_000_000,
+        };
+        let place = generation.place(key.id());
+        Snapshot {
+            generation,
+            place,
+            ttl: Some(60),
+        }
+    }
+
+    fn head(range: Option<&str>, in_query: bool) -> Head {
+        let wanted = Wanted {
+            key: EntityKey::new(Profile::Generic, "http://a/b").unwrap(),
+            range: range.map(|text| text.parse().unwrap()),
+            range_in_query: in_query,
+            complete_length: None,
+            viewer: String::new(),
+            origin_path: None,
+        };
+        let bytes = crate::live::resolve(&wanted, 100).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1007);
+        Head::of(
+            &snapshot(),
+            &wanted,
+            bytes,
+            CacheStatus::Hit { ttl: Some(60) },
+            now,
+        )
+    }
+
+    fn field<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
+        head.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_range_is_answered_by_a_206_even_when_it_is_the_whole() {
+        let whole = head(Some("0-"), false);
+        assert_eq!(whole.status, 206);
+        assert_eq!(field(&whole, "content-range"), Some("bytes 0-99/100"));
+        assert_eq!(field(&whole, "content-length"), Some("100"));
+        let part = head(Some("-10"), false);
+        assert_eq!(field(&part, "content-range"), Some("bytes 90-99/100"));
+        assert_eq!(field(&part, "content-length"), Some("10"));
+    }
+
+    #[test]
+    fn the_whole_and_a_range_in_the_url_are_answered_by_a_200() {
+        for (head, length) in [(head(None, false), "100"), (head(Some("5-9"), true), "5")] {
+            assert_eq!(head.status, 200);
+            assert_eq!(field(&head, "content-range"), None);
+            assert_eq!(field(&head, "content-length"), Some(length));
+            assert_eq!(field(&head, "age"), Some("7"));
+            assert_eq!(field(&head, "cache-status"), Some("viewcache; hit; ttl=60"));
+            assert_eq!(field(&head, "content-type"), Some("video/mp4"));
+        }
+    }
+
+    #[test]
+    fn a_416_tells_the_complete_length() {
+        let head = Head::unsatisfiable(&snapshot());
+        assert_eq!(
+            (head.status, field(&head, "content-range")),
+            (416, Some("bytes */100"))
+        );
+    }
+}

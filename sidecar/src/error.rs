@@ -1,0 +1,51 @@
+//! What can go wrong in a use case, and whose fault it is.
+
+use thiserror::Error;
+use viewcache_protocol::MessageError;
+
+use crate::store::StoreError;
+
+/// Why a use case ended without its result.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The filter sent something that cannot be read.
+    #[error("{0}")]
+    Message(#[from] MessageError),
+    /// The filter sent JSON that is not the message.
+    #[error("message: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The filter speaks another version of the protocol.
+    #[error("version: {0} is not {expected}", expected = viewcache_protocol::PROTOCOL_VERSION)]
+    Version(u32),
+    /// The store failed.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// A blocking task died.
+    #[error("task: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Why bytes that were offered are not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// More is being written already than the memory for it allows.
+    Busy,
+    /// They belong to a generation that is not the living one.
+    Dead,
+    /// There is no room and nothing may be evicted.
+    Full,
+    /// The disk failed.
+    Disk,
+}
+
+impl Refusal {
+    /// The token in logs, metric labels and headers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Dead => "dead",
+            Self::Full => "full",
+            Self::Disk => "disk",
+        }
+    }
+}

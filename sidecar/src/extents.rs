@@ -1,0 +1,195 @@
+//! Which bytes are there: a set of half-open ranges, kept coalesced. Pure.
+
+use std::collections::BTreeMap;
+
+use viewcache_protocol::ByteRange;
+
+/// Disjoint, non-touching ranges in ascending order, as start → end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extents {
+    runs: BTreeMap<u64, u64>,
+}
+
+impl Extents {
+    /// Adds every byte of `range`.
+    pub fn insert(&mut self, range: ByteRange) {
+        let (mut start, mut end) = (range.start(), range.end());
+        if let Some((&s, &e)) = self.runs.range(..=start).next_back()
+            && start <= e
+        {
+            start = s;
+            end = end.max(e);
+        }
+        while let Some((&s, &e)) = self.runs.range(start..).next()
+            && s <= end
+        {
+            end = end.max(e);
+            self.runs.remove(&s);
+        }
+        self.runs.insert(start, end);
+    }
+
+    /// Takes every byte of `range` out.
+    pub fn remove(&mut self, range: ByteRange) {
+        let (start, end) = (range.start(), range.end());
+        if let Some((&s, &e)) = self.runs.range(..start).next_back()
+            && start < e
+        {
+            self.runs.insert(s, start);
+            if end < e {
+                self.runs.insert(end, e);
+            }
+        }
+        while let Some((&s, &e)) = self.runs.range(start..end).next() {
+            self.runs.remove(&s);
+            if end < e {
+                self.runs.insert(end, e);
+            }
+        }
+    }
+
+    /// The end of the run that holds the byte at `offset`; `None` when it is not there.
+    pub fn run_end(&self, offset: u64) -> Option<u64> {
+        let (_, &end) = self.runs.range(..=offset).next_back()?;
+        (offset < end).then_some(end)
+    }
+
+    /// The start of the first run after `offset`.
+    pub fn next_start(&self, offset: u64) -> Option<u64> {
+        self.runs.range(offset..).next().map(|(&start, _)| start)
+    }
+
+    /// Whether every byte of `range` is there.
+    pub fn covers(&self, range: ByteRange) -> bool {
+        self.run_end(range.start())
+            .is_some_and(|end| range.end() <= end)
+    }
+
+    /// Whether any byte of `range` is there.
+    pub fn touches(&self, range: ByteRange) -> bool {
+        self.run_end(range.start()).is_some()
+            || self
+                .next_start(range.start())
+                .is_some_and(|start| start < range.end())
+    }
+
+    /// The parts of `range` that are not there, in ascending order.
+    pub fn gaps(&self, range: ByteRange) -> Vec<ByteRange> {
+        let mut gaps = Vec::new();
+        let mut at = self.run_end(range.start()).unwrap_or(range.start());
+        while at < range.end() {
+            let next = self.next_start(at).unwrap_or(u64::MAX).min(range.end());
+            gaps.extend(ByteRange::new(at, next));
+            at = self.run_end(next).unwrap_or(next);
+        }
+        gaps
+    }
+
+    /// The runs, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = ByteRange> + '_ {
+        self.runs
+            .iter()
+            .filter_map(|(&start, &end)| ByteRange::new(start, end))
+    }
+
+    /// How many bytes are there.
+    pub fn bytes(&self) -> u64 {
+        self.iter().map(ByteRange::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn range(start: u64, end: u64) -> ByteRange {
+        ByteRange::new(start, end).unwrap()
+    }
+
+    fn pairs(extents: &Extents) -> Vec<(u64, u64)> {
+        extents.iter().map(|r| (r.start(), r.end())).collect()
+    }
+
+    #[test]
+    fn touching_and_overlapping_runs_coalesce() {
+        let mut extents = Extents::default();
+        for (start, end) in [(10, 20), (30, 40), (20, 25), (24, 30), (0, 5)] {
+            extents.insert(range(start, end));
+        }
+        assert_eq!(pairs(&extents), [(0, 5), (10, 40)]);
+        assert_eq!(extents.bytes(), 35);
+        extents.remove(range(15, 20));
+        assert_eq!(pairs(&extents), [(0, 5), (10, 15), (20, 40)]);
+    }
+
+    #[test]
+    fn gaps_lie_between_runs() {
+        let mut extents = Extents::default();
+        extents.insert(range(10, 20));
+        extents.insert(range(30, 40));
+        assert_eq!(
+            extents.gaps(range(0, 50)),
+            [range(0, 10), range(20, 30), range(40, 50)]
+        );
+        assert_eq!(extents.gaps(range(12, 18)), []);
+        assert_eq!(extents.gaps(range(15, 35)), [range(20, 30)]);
+        assert!(extents.touches(range(0, 11)) && !extents.touches(range(0, 10)));
+    }
+
+    const SPACE: usize = 64;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(usize, usize),
+        Remove(usize, usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let bounds = || (0..SPACE, 1..=SPACE).prop_filter("not empty", |(s, e)| s < e);
+        let step = prop_oneof![
+            3 => bounds().prop_map(|(s, e)| Step::Insert(s, e)),
+            1 => bounds().prop_map(|(s, e)| Step::Remove(s, e)),
+        ];
+        prop::collection::vec(step, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_bitmap(steps in steps(), s in 0..SPACE, len in 1..SPACE) {
+            let mut extents = Extents::default();
+            let mut bits = [false; SPACE];
+            for step in steps {
+                let (s, e, value) = match step {
+                    Step::Insert(s, e) => (s, e, true),
+                    Step::Remove(s, e) => (s, e, false),
+                };
+                bits[s..e].fill(value);
+                let r = range(s as u64, e as u64);
+                if value { extents.insert(r) } else { extents.remove(r) }
+            }
+            // Coalesced: the runs are exactly the bitmap's maximal runs.
+            let mut runs: Vec<(u64, u64)> = Vec::new();
+            for at in (0..SPACE).filter(|&at| bits[at]) {
+                match runs.last_mut() {
+                    Some(last) if last.1 == at as u64 => last.1 += 1,
+                    _ => runs.push((at as u64, at as u64 + 1)),
+                }
+            }
+            prop_assert_eq!(pairs(&extents), runs);
+            let e = (s + len).min(SPACE);
+            let wanted = range(s as u64, e as u64);
+            prop_assert_eq!(extents.covers(wanted), bits[s..e].iter().all(|&b| b));
+            prop_assert_eq!(extents.touches(wanted), bits[s..e].iter().any(|&b| b));
+            // Gaps and covered bytes together are the wanted range, and gaps are not stored.
+            let mut missing = [false; SPACE];
+            for gap in extents.gaps(wanted) {
+                missing[gap.start() as usize..gap.end() as usize].fill(true);
+            }
+            for at in s..e {
+                prop_assert_eq!(missing[at], !bits[at]);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How long a stored entity may be used without asking (RFC 9111 section 4.2). Pure.
+
+use std::time::{Duration, SystemTime};
+
+use viewcache_protocol::CacheControl;
+
+/// What applies when a response says nothing about its freshness (RFC 9111 section 4.2.2): a
+/// tenth of its age since Last-Modified, at least this long. Media files are replaced rarely, and
+/// one that was uploaded a minute ago must not go stale while it is watched.
+const HEURISTIC_MIN: Duration = Duration::from_secs(3600);
+/// And at most this long.
+const HEURISTIC_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a response may be used from `received` on, which is when its head came.
+pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration {
+    let field = |name: &str| {
+        headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    };
+    let date = |name| httpdate::parse_http_date(field(name)?.trim()).ok();
+    let values = headers
+        .iter()
+        .filter(|(n, _)| n == "cache-control")
+        .map(|(_, v)| v.as_str());
+    let control = CacheControl::parse(values);
+    if control.no_cache {
+        return Duration::ZERO;
+    }
+    if let Some(seconds) = control.s_maxage.or(control.max_age) {
+        return Duration::from_secs(seconds.min(u64::from(u32::MAX)));
+    }
+    let sent = date("date").unwrap_or(received);
+    if field("expires").is_some() {
+        // An invalid date means already expired (RFC 9111 section 5.3).
+        return date("expires")
+            .and_then(|e| e.duration_since(sent).ok())
+            .unwrap_or_default();
+    }
+    let since_modified = date("last-modified").and_then(|m| sent.duration_since(m).ok());
+    (since_modified.unwrap_or_default() / 10).clamp(HEURISTIC_MIN, HEURISTIC_MAX)
+}
+
+/// Seconds of freshness left at `now`; negative when stale.
+pub fn ttl(headers: &[(String, String)], received: SystemTime, now: SystemTime) -> i64 {
+    let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+    seconds(lifetime(headers, received)).saturating_sub(seconds(age(received, now)))
+}
+
+/// The response's age at `now`; a clock that went backwards makes it 0.
+pub fn age(received: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(received).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECEIVED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+    fn check(fields: &[(&str, &str)], seconds: u64) {
+        let headers: Vec<(String, String)> = fields
+            .iter()
+            .map(|&(n, v)| (n.to_owned(), v.to_owned()))
+            .collect();
+        let received = httpdate::parse_http_date(RECEIVED).unwrap();
+        assert_eq!(
+            lifetime(&headers, received),
+            Duration::from_secs(seconds),
+            "{fields:?}"
+        );
+    }
+
+    #[test]
+    fn explicit_lifetimes_win_in_their_order() {
+        check(&[("cache-control", "max-age=60")], 60);
+        check(&[("cache-control", "max-age=60, s-maxage=90")], 90);
+        check(&[("cache-control", "max-age=60"), ("expires", "0")], 60);
+        check(&[("cache-control", "no-cache, max-age=60")], 0);
+        check(
+            &[
+                ("date", RECEIVED),
+                ("expires", "Sun, 06 Nov 1994 08:50:37 GMT"),
+            ],
+            60,
+        );
+        check(&[("expires", "0")], 0);
+    }
+
+    #[test]
+    fn without_one_a_tenth_of_the_age_counts_within_bounds() {
+        check(&[], 3600);
+        check(&[("last-modified", "Sun, 06 Nov 1994 08:49:30 GMT")], 3600);
+        check(&[("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT")], 8640);
+        check(&[("last-modified", "Tue, 06 Nov 1984 08:49:37 GMT")], 86400);
+    }
+
+    #[test]
+    fn a_clock_that_goes_backwards_makes_nothing_older() {
+        let received = httpdate::parse_http_date(RECEIVED).unwrap();
+        assert_eq!(ttl(&[], received, received - Duration::from_secs(9)), 3600);
+    }
+}

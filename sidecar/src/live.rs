@@ -1,0 +1,330 @@
+//! One entity in memory: what is stored, who fetches, who watches, and what follows from it.
+//!
+//! The decisions here are pure functions of the state and of `now`; the lock around the state is
+//! never held while anything waits.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::Notify;
+use viewcache_protocol::message::ForwardToken;
+use viewcache_protocol::{ByteRange, EntityId, EntityKey, Wanted};
+
+use crate::extents::Extents;
+use crate::fills::{LEASE, Leads, STALL};
+use crate::freshness;
+use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Row, Rows};
+
+/// An entity in memory, shared by everything that works on it.
+#[derive(Debug)]
+pub struct Live {
+    /// Its identity.
+    pub id: EntityId,
+    state: Mutex<State>,
+    /// Woken whenever the state changes in a way that somebody may wait for.
+    pub changed: Notify,
+}
+
+impl Live {
+    /// An entity as it was stored, or one that is new.
+    pub fn new(key: &EntityKey, loaded: Option<Loaded>, now: SystemTime) -> Self {
+        let (record, rows) = match loaded {
+            Some(Loaded { record, rows }) => (record, rows),
+            None => (EntityRecord::new(key.clone(), now), Rows::default()),
+        };
+        let mut stored = Extents::default();
+        rows.ranges().for_each(|range| stored.insert(range));
+        let state = State {
+            record,
+            rows,
+            stored,
+            writing: Extents::default(),
+            leads: Leads::default(),
+            viewers: 0,
+            declined_until: None,
+            dirty: false,
+        };
+        Self {
+            id: key.id(),
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The state, for as long as the guard lives; never across an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // A panic under this lock is a bug, but the state stays consistent enough to serve:
+        // whatever it says is stored is checked when read.
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Everything that is known of an entity.
+#[derive(Debug)]
+pub struct State {
+    /// What is persisted.
+    pub record: EntityRecord,
+    /// The stored runs with their checksums.
+    pub rows: Rows,
+    /// The same as coverage.
+    pub stored: Extents,
+    /// What is being written right now: not stored yet, and not to be written again.
+    pub writing: Extents,
+    /// Who is fetching.
+    pub leads: Leads,
+    /// Responses being streamed from here.
+    pub viewers: u32,
+    /// Until when requests are handed to the origin because its answers are not storable.
+    pub declined_until: Option<Instant>,
+    /// Whether the record has changed since it was persisted.
+    pub dirty: bool,
+}
+
+/// What to do with a request, in the words of DESIGN "Life of a request" 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// All of the wanted range is stored, or the answer needs no byte (416).
+    Hit,
+    /// Some is stored or on its way.
+    Partial,
+    /// Nothing is; `grant` tells whether the response may be mirrored.
+    Miss {
+        /// What Cache-Status says of it.
+        forward: ForwardToken,
+        /// Whether to grant a lead.
+        grant: bool,
+    },
+}
+
+/// How a response goes on at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Stored up to here.
+    Stored(u64),
+    /// Somebody is bringing it: wait for a change, until then at the most.
+    Follow(Instant),
+    /// Nobody is: fetch this.
+    Fetch(ByteRange),
+    /// The generation is gone.
+    Gone,
+}
+
+/// What the response needs to know of the generation that it is made of.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The generation.
+    pub generation: GenerationRecord,
+    /// Where its bytes are.
+    pub place: Place,
+    /// Seconds of freshness left; `None` when it never goes stale.
+    pub ttl: Option<i64>,
+}
+
+impl State {
+    /// The living generation when it may be used without asking the origin.
+    pub fn usable(&self, id: EntityId, now: SystemTime) -> Option<Snapshot> {
+        let generation = self.record.generation.as_ref()?;
+        let immutable = self.record.key.profile().immutable();
+        let ttl = freshness::ttl(&generation.headers, generation.received(), now);
+        let usable = immutable || ttl > 0;
+        usable.then(|| Snapshot {
+            generation: generation.clone(),
+            place: generation.place(id),
+            ttl: (!immutable).then_some(ttl),
+        })
+    }
+
+    /// Judges a request.
+    pub fn judge(
+        &self,
+        id: EntityId,
+        wanted: &Wanted,
+        wall: SystemTime,
+        now: Instant,
+    ) -> Judgement {
+        let declined = self.declined_until.is_some_and(|until| now < until);
+        let leading = self.leads.tentative_until(now).is_some();
+        let miss = |forward| {
+            if leading && !declined {
+                Judgement::Partial
+            } else {
+                Judgement::Miss {
+                    forward,
+                    grant: !leading,
+                }
+            }
+        };
+        if self.record.generation.is_none() {
+            return miss(ForwardToken::UriMiss);
+        }
+        let Some(snapshot) = self.usable(id, wall) else {
+            return miss(ForwardToken::Stale);
+        };
+        let Some(range) = resolve(wanted, snapshot.generation.complete_length()) else {
+            return Judgement::Hit;
+        };
+        if self.stored.covers(range) {
+            return Judgement::Hit;
+        }
+        let fetching = self.leads.fetching(range, now);
+        if !snapshot
+            .generation
+            .identity
+            .combinable(self.record.key.profile())
+        {
+            // Only the one transfer can complete it: follow that, or begin anew when it is over.
+            return match self.leads.awaited(range.start(), now) {
+                Some(_) => Judgement::Partial,
+                None if self.stored.run_end(range.start()).is_some() && fetching => {
+                    Judgement::Partial
+                }
+                None => Judgement::Miss {
+                    forward: ForwardToken::Partial,
+                    grant: self.leads.is_empty() && self.viewers == 0,
+                },
+            };
+        }
+        if self.stored.touches(range) || fetching || 0 < self.viewers || leading {
+            return Judgement::Partial;
+        }
+        Judgement::Miss {
+            forward: ForwardToken::Partial,
+            grant: true,
+        }
+    }
+
+    /// How a response of generation `seq` goes on at `offset`, which is before `end`.
+    /// `window` bounds what one fetch asks for.
+    pub fn next(&self, seq: u64, offset: u64, end: u64, window: u64, now: Instant) -> Next {
+        if self
+            .record
+            .generation
+            .as_ref()
+            .is_none_or(|generation| generation.seq != seq)
+        {
+            return Next::Gone;
+        }
+        if let Some(run_end) = self.stored.run_end(offset) {
+            return Next::Stored(run_end.min(end));
+        }
+        if self.writing.run_end(offset).is_some() {
+            return Next::Follow(now + STALL);
+        }
+        if let Some(stall) = self.leads.awaited(offset, now) {
+            return Next::Follow(stall);
+        }
+        let stops = [
+            self.stored.next_start(offset),
+            self.writing.next_start(offset),
+            self.leads.next_frontier(offset, now),
+        ];
+        let stop = stops.into_iter().flatten().min().unwrap_or(end).min(end);
+        match ByteRange::new(offset, stop.min(offset.saturating_add(window))) {
+            Some(range) => Next::Fetch(range),
+            None => Next::Gone,
+        }
+    }
+
+    /// The parts of `range` that are neither stored nor being written, marked as being written.
+    /// `None` when generation `seq` is not the living one.
+    pub fn reserve(&mut self, seq: u64, range: ByteRange) -> Option<(Place, Vec<ByteRange>)> {
+        let generation = self.record.generation.as_ref().filter(|g| g.seq == seq)?;
+        let place = generation.place(self.record.key.id());
+        let within = ByteRange::new(0, generation.complete_length())?.intersect(range)?;
+        let parts: Vec<ByteRange> = self
+            .stored
+            .gaps(within)
+            .into_iter()
+            .flat_map(|gap| self.writing.gaps(gap))
+            .collect();
+        parts.iter().for_each(|&part| self.writing.insert(part));
+        Some((place, parts))
+    }
+
+    /// A reserved part was written as `rows`, or could not be. False when its generation has died
+    /// meanwhile: the bytes are to be removed.
+    pub fn written(&mut self, seq: u64, part: ByteRange, rows: Option<Vec<(u64, Row)>>) -> bool {
+        if self
+            .record
+            .generation
+            .as_ref()
+            .is_none_or(|generation| generation.seq != seq)
+        {
+            return false;
+        }
+        self.writing.remove(part);
+        for (offset, row) in rows.into_iter().flatten() {
+            self.stored.insert(row.range(offset));
+            self.rows.insert(offset, row);
+        }
+        true
+    }
+
+    /// A stored row turned out damaged.
+    pub fn drop_row(&mut self, seq: u64, row: ByteRange) {
+        if self
+            .record
+            .generation
+            .as_ref()
+            .is_some_and(|generation| generation.seq == seq)
+            && self.rows.remove(row.start()).is_some()
+        {
+            self.stored.remove(row);
+        }
+    }
+
+    /// Makes `generation` the living one; the place and complete length of the one it replaces
+    /// come back.
+    pub fn open(&mut self, generation: GenerationRecord) -> Option<(Place, u64)> {
+        let seq = generation.seq;
+        let old = self.record.generation.replace(generation);
+        self.clear(seq);
+        old.map(|old| (old.place(self.record.key.id()), old.complete_length()))
+    }
+
+    /// Forgets the living generation.
+    pub fn close(&mut self) -> Option<(Place, u64)> {
+        let old = self.record.generation.take();
+        self.clear(0);
+        old.map(|old| (old.place(self.record.key.id()), old.complete_length()))
+    }
+
+    fn clear(&mut self, seq: u64) {
+        self.rows = Rows::default();
+        self.stored = Extents::default();
+        self.writing = Extents::default();
+        self.leads.keep_generation(seq);
+        self.dirty = true;
+    }
+
+    /// Whether somebody watches, fetches or writes it.
+    pub fn busy(&self) -> bool {
+        0 < self.viewers || !self.leads.is_empty() || 0 < self.writing.bytes()
+    }
+
+    /// Whether nobody would miss it in memory.
+    pub fn idle(&self) -> bool {
+        !self.busy() && !self.dirty
+    }
+}
+
+/// The bytes that `wanted` means in an entity of `complete_length`; `None` is 416.
+pub fn resolve(wanted: &Wanted, complete_length: u64) -> Option<ByteRange> {
+    match wanted.range {
+        Some(spec) => spec.resolve(complete_length),
+        None => ByteRange::new(0, complete_length),
+    }
+}
+
+/// How much one fetch may ask of the origin: the youtube profile's origins pace larger ones.
+pub const fn window(key: &EntityKey) -> u64 {
+    match key.profile() {
+        viewcache_protocol::Profile::Generic => 2 * LEASE,
+        viewcache_protocol::Profile::Youtube => 10 << 20,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+use std::time::Duration;
+
+use viewcache_protocol::{FillId, Generation, Profile, Validator};
+
+use super::*;
+
+const WINDOW: u64 = 1000;
+
+fn key() -> EntityKey {
+    EntityKey::new(Profile::Generic, "http://a/b").unwrap()
+}
+
+fn wanted(range: Option<&str>) -> Wanted {
+    Wanted {
+        key: key(),
+        range: range.map(|text| text.parse().unwrap()),
+        range_in_query: false,
+        complete_length: None,
+        viewer: String::new(),
+        origin_path: None,
+    }
+}
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange::new(start, end).unwrap()
+}
+
+fn generation(seq: u64, strong: bool, wall: SystemTime) -> GenerationRecord {
+    let validator = strong.then(|| Validator::Etag("\"v\"".to_owned()));
+    GenerationRecord {
+        seq,
+        segment_size: 1 << 20,
+        identity: Generation {
+            validator,
+            complete_length: 1000,
+        },
+        transfer: String::new(),
+        headers: vec![("cache-control".to_owned(), "max-age=60".to_owned())],
+        received_at: crate::store::millis(wall),
+    }
+}
+
+struct World {
+    live: Live,
+    wall: SystemTime,
+    now: Instant,
+}
+
+impl World {
+    fn unknown() -> Self {
+        let wall = SystemTime::now();
+        Self {
+            live: Live::new(&key(), None, wall),
+            wall,
+            now: Instant::now(),
+        }
+    }
+
+    /// 1000 bytes of which these are stored.
+    fn storing(strong: bool, parts: &[(u64, u64)]) -> Self {
+        let world = Self::unknown();
+        let mut state = world.live.state();
+        state.open(generation(1, strong, world.wall));
+        for &(start, end) in parts {
+            state.stored.insert(range(start, end));
+        }
+        drop(state);
+        world
+    }
+
+    fn judge(&self, spec: Option<&str>) -> Judgement {
+        self.live
+            .state()
+            .judge(self.live.id, &wanted(spec), self.wall, self.now)
+    }
+
+    fn next(&self, offset: u64, end: u64) -> Next {
+        self.live.state().next(1, offset, end, WINDOW, self.now)
+    }
+}
+
+fn miss(forward: ForwardToken, grant: bool) -> Judgement {
+    Judgement::Miss { forward, grant }
+}
+
+#[test]
+fn an_unknown_entity_is_a_miss_with_one_grant() {
+    let world = World::unknown();
+    assert_eq!(world.judge(None), miss(ForwardToken::UriMiss, true));
+    world
+        .live
+        .state()
+        .leads
+        .grant(FillId(1), world.now + Duration::from_secs(5));
+    assert_eq!(world.judge(None), Judgement::Partial);
+    assert_eq!(world.judge(Some("-5")), Judgement::Partial);
+}
+
+#[test]
+fn after_a_declined_answer_requests_go_to_the_origin() {
+    let world = World::unknown();
+    let mut state = world.live.state();
+    state.declined_until = Some(world.now + Duration::from_secs(2));
+    state
+        .leads
+        .grant(FillId(1), world.now + Duration::from_secs(5));
+    drop(state);
+    assert_eq!(world.judge(None), miss(ForwardToken::UriMiss, false));
+}
+
+#[test]
+fn hit_partial_and_miss_are_told_by_what_is_stored() {
+    let world = World::storing(true, &[(0, 500)]);
+    assert_eq!(world.judge(Some("0-499")), Judgement::Hit);
+    assert_eq!(world.judge(Some("100-199")), Judgement::Hit);
+    assert_eq!(world.judge(Some("0-500")), Judgement::Partial);
+    assert_eq!(world.judge(None), Judgement::Partial);
+    assert_eq!(world.judge(Some("500-")), miss(ForwardToken::Partial, true));
+    assert_eq!(world.judge(Some("-500")), miss(ForwardToken::Partial, true));
+    // 416 needs no byte.
+    assert_eq!(world.judge(Some("1000-")), Judgement::Hit);
+}
+
+#[test]
+fn a_lead_or_another_viewer_makes_a_miss_a_partial() {
+    let world = World::storing(true, &[]);
+    world
+        .live
+        .state()
+        .leads
+        .begin(FillId(1), 1, range(0, 600), world.now);
+    assert_eq!(world.judge(Some("500-")), Judgement::Partial);
+    assert_eq!(world.judge(Some("600-")), miss(ForwardToken::Partial, true));
+    world.live.state().viewers = 1;
+    assert_eq!(world.judge(Some("600-")), Judgement::Partial);
+}
+
+#[test]
+fn a_stale_entity_is_asked_for_anew() {
+    let mut world = World::storing(true, &[(0, 1000)]);
+    assert_eq!(world.judge(None), Judgement::Hit);
+    world.wall += Duration::from_secs(61);
+    assert_eq!(world.judge(None), miss(ForwardToken::Stale, true));
+    world
+        .live
+        .state()
+        .leads
+        .grant(FillId(1), world.now + Duration::from_secs(5));
+    assert_eq!(world.judge(None), Judgement::Partial);
+}
+
+#[test]
+fn without_a_validator_only_one_transfer_is_used() {
+    let world = World::storing(false, &[(0, 500)]);
+    assert_eq!(world.judge(Some("0-499")), Judgement::Hit);
+    assert_eq!(world.judge(None), miss(ForwardToken::Partial, true));
+    world
+        .live
+        .state()
+        .leads
+        .begin(FillId(1), 1, range(500, 1000), world.now);
+    assert_eq!(world.judge(None), Judgement::Partial);
+    world.live.state().leads.advance(FillId(1), 1000, world.now);
+    // Bytes between 500 and the frontier are lost; another transfer must not fill them in.
+    assert_eq!(
+        world.judge(Some("500-")),
+        miss(ForwardToken::Partial, false)
+    );
+}
+
+#[test]
+fn a_response_goes_on_with_what_there_is() {
+    let world = World::storing(true, &[(0, 100), (400, 500)]);
+    assert_eq!(world.next(0, 1000), Next::Stored(100));
+    assert_eq!(world.next(0, 50), Next::Stored(50));
+    assert_eq!(world.next(100, 1000), Next::Fetch(range(100, 400)));
+    assert_eq!(world.next(500, 1000), Next::Fetch(range(500, 1000)));
+    world.live.state().writing.insert(range(100, 150));
+    assert!(matches!(world.next(100, 1000), Next::Follow(_)));
+    world
+        .live
+        .state()
+        .leads
+        .begin(FillId(1), 1, range(600, 1000), world.now);
+    assert_eq!(world.next(500, 1000), Next::Fetch(range(500, 600)));
+    assert_eq!(world.next(600, 1000), Next::Follow(world.now + STALL));
+    assert_eq!(
+        world.live.state().next(2, 0, 10, WINDOW, world.now),
+        Next::Gone
+    );
+}
+
+#[test]
+fn reserved_bytes_are_written_once() {
+    let world = World::storing(true, &[(0, 100)]);
+    let mut state = world.live.state();
+    let (_, parts) = state.reserve(1, range(50, 200)).unwrap();
+    assert_eq!(parts, [range(100, 200)]);
+    let (_, parts) = state.reserve(1, range(150, 300)).unwrap();
+    assert_eq!(parts, [range(200, 300)]);
+    let row = Row::of(100, &[7; 100]);
+    assert!(state.written(1, range(100, 200), Some(vec![(100, row)])));
+    assert!(state.written(1, range(200, 300), None));
+    assert!(state.stored.covers(range(0, 200)) && !state.stored.touches(range(200, 300)));
+    assert!(state.reserve(2, range(0, 10)).is_none());
+    // Bytes beyond the complete length belong to nothing.
+    let (_, parts) = state.reserve(1, range(990, 1100)).unwrap();
+    assert_eq!(parts, [range(990, 1000)]);
+}
+
+#[test]
+fn a_new_generation_forgets_the_old_ones_bytes() {
+    let world = World::storing(true, &[(0, 100)]);
+    let mut state = world.live.state();
+    state.reserve(1, range(100, 200)).unwrap();
+    let old = state.open(generation(2, true, world.wall)).unwrap();
+    assert_eq!((old.0.seq, old.1), (1, 1000));
+    assert_eq!(state.stored.bytes(), 0);
+    assert!(!state.written(1, range(100, 200), None));
+    assert_eq!(state.next(1, 0, 10, WINDOW, world.now), Next::Gone);
+}

@@ -1,0 +1,116 @@
+//! The management port: REST under `/v1`, metrics and health.
+
+mod entity;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use viewcache_protocol::EntityId;
+use warp::reply::{Reply, Response};
+use warp::{Filter, Rejection};
+
+use crate::service::Service;
+
+/// The content type of RFC 9457.
+const PROBLEM: &str = "application/problem+json";
+
+/// Problem details (RFC 9457): what went wrong, naming field and value.
+#[derive(Debug, Serialize)]
+struct Problem {
+    status: u16,
+    title: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    fn response(status: StatusCode, detail: String) -> Response {
+        let title = status.canonical_reason().unwrap_or("error");
+        let problem = Self {
+            status: status.as_u16(),
+            title,
+            detail,
+        };
+        let json = warp::reply::json(&problem);
+        let typed = warp::reply::with_header(json, "content-type", PROBLEM);
+        warp::reply::with_status(typed, status).into_response()
+    }
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
+    warp::serve(routes(service)).incoming(listener).run().await;
+}
+
+fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = Infallible> + Clone {
+    let with = move || {
+        let service = Arc::clone(&service);
+        warp::any().map(move || Arc::clone(&service))
+    };
+    // The process answers; whether the cache is any use is readyz' question.
+    let healthz = warp::path!("healthz").and(warp::get()).map(|| "ok\n");
+    // The port is served only after the data folder is open, so that an answer is the proof.
+    let readyz = warp::path!("readyz").and(warp::get()).map(|| "ready\n");
+    let metrics =
+        warp::path!("metrics")
+            .and(warp::get())
+            .and(with())
+            .map(|service: Arc<Service>| {
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                warp::reply::with_header(service.metrics.text(), "content-type", kind)
+            });
+    let list = warp::path!("v1" / "entities")
+        .and(warp::get())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(with())
+        .then(entity::list);
+    let show = warp::path!("v1" / "entities" / String)
+        .and(warp::get())
+        .and(with())
+        .then(
+            |id: String, service| async move { with_id(&id, |id| entity::show(id, service)).await },
+        );
+    let remove =
+        warp::path!("v1" / "entities" / String)
+            .and(warp::delete())
+            .and(with())
+            .then(|id: String, service| async move {
+                with_id(&id, |id| entity::remove(id, service)).await
+            });
+    healthz
+        .or(readyz)
+        .or(metrics)
+        .or(list)
+        .or(show)
+        .or(remove)
+        .recover(unrouted)
+        .with(warp::log::custom(|info| {
+            tracing::debug!(method = %info.method(), path = info.path(), status = %info.status(), "management");
+        }))
+}
+
+async fn with_id<F: Future<Output = Response>>(
+    text: &str,
+    act: impl FnOnce(EntityId) -> F,
+) -> Response {
+    match text.parse() {
+        Ok(id) => act(id).await,
+        Err(_) => {
+            let detail = format!("id: {text:?} is not 32 hex digits");
+            Problem::response(StatusCode::BAD_REQUEST, detail)
+        }
+    }
+}
+
+async fn unrouted(rejection: Rejection) -> Result<Response, Infallible> {
+    Ok(
+        if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+            let detail = "method: not allowed on this path".to_owned();
+            Problem::response(StatusCode::METHOD_NOT_ALLOWED, detail)
+        } else {
+            Problem::response(StatusCode::NOT_FOUND, "path: nothing is here".to_owned())
+        },
+    )
+}

@@ -1,0 +1,202 @@
+//! Entities over REST.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hyper::StatusCode;
+use serde::Serialize;
+use viewcache_protocol::{ByteRange, EntityId, EntityKey, Profile, Validator};
+use warp::reply::{Reply, Response};
+
+use super::Problem;
+use crate::error::Error;
+use crate::freshness;
+use crate::service::Service;
+use crate::store::EntityRecord;
+
+/// The items of a page unless `limit` says otherwise.
+const PAGE: usize = 100;
+/// The most that `limit` may say.
+const PAGE_MAX: usize = 1000;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Downloading,
+    Partial,
+    Complete,
+    Stale,
+}
+
+#[derive(Debug, Serialize)]
+struct Entity {
+    id: String,
+    profile: Profile,
+    key: EntityKey,
+    status: Status,
+    complete_length: Option<u64>,
+    cached_bytes: u64,
+    started_at: String,
+    last_accessed: String,
+    hits: u64,
+    bytes_from_cache: u64,
+    bytes_from_origin: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Details {
+    #[serde(flatten)]
+    entity: Entity,
+    ranges: Vec<ByteRange>,
+    generation: Option<String>,
+    validators: Vec<Validator>,
+    fills: usize,
+    viewers: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Page {
+    items: Vec<Entity>,
+    next: Option<String>,
+}
+
+impl Entity {
+    fn new(id: EntityId, record: EntityRecord, cached_bytes: u64, fetching: bool) -> Self {
+        let complete_length = record.generation.as_ref().map(|g| g.complete_length());
+        let profile = record.key.profile();
+        let fresh = record.generation.as_ref().is_some_and(|g| {
+            let now = SystemTime::now();
+            profile.immutable() || 0 < freshness::ttl(&g.headers, g.received(), now)
+        });
+        let status = match complete_length {
+            _ if fetching => Status::Downloading,
+            Some(_) if !fresh => Status::Stale,
+            Some(length) if length == cached_bytes => Status::Complete,
+            _ => Status::Partial,
+        };
+        Self {
+            id: id.to_string(),
+            profile,
+            key: record.key,
+            status,
+            complete_length,
+            cached_bytes,
+            started_at: rfc3339(record.started_at),
+            last_accessed: rfc3339(record.last_accessed),
+            hits: record.hits,
+            bytes_from_cache: record.bytes_from_cache,
+            bytes_from_origin: record.bytes_from_origin,
+        }
+    }
+}
+
+pub(super) async fn list(query: String, service: Arc<Service>) -> Response {
+    let mut limit = PAGE;
+    let mut after = None;
+    for (name, value) in query.split('&').filter(|pair| !pair.is_empty()).map(split) {
+        let valid = match name {
+            "limit" => {
+                let number = value.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n));
+                number.is_some_and(|n| {
+                    limit = n;
+                    true
+                })
+            }
+            "cursor" => {
+                after = value.parse().ok();
+                after.is_some()
+            }
+            _ => false,
+        };
+        if !valid {
+            let detail = format!("{name}: {value:?} is not understood");
+            return Problem::response(StatusCode::BAD_REQUEST, detail);
+        }
+    }
+    let page = tokio::task::spawn_blocking(move || service.page(after, limit));
+    let page = match page.await.map_err(Error::from).and_then(|page| Ok(page?)) {
+        Ok(page) => page,
+        Err(error) => return failed(&error),
+    };
+    let next = page
+        .last()
+        .filter(|_| page.len() == limit)
+        .map(|(id, ..)| id.to_string());
+    let items = page
+        .into_iter()
+        .map(|(id, record, cached_bytes, fetching)| {
+            Entity::new(id, record, cached_bytes, fetching)
+        });
+    warp::reply::json(&Page {
+        items: items.collect(),
+        next,
+    })
+    .into_response()
+}
+
+pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
+    let known = tokio::task::spawn_blocking(move || service.known(id));
+    let live = match known.await.map_err(Error::from).and_then(|live| Ok(live?)) {
+        Ok(Some(live)) => live,
+        Ok(None) => return unknown(id),
+        Err(error) => return failed(&error),
+    };
+    let state = live.state();
+    let record = state.record.clone();
+    let profile = record.key.profile();
+    let fetching = !state.leads.is_empty();
+    let details = Details {
+        ranges: state.stored.iter().collect(),
+        generation: record
+            .generation
+            .as_ref()
+            .map(|g| g.id(profile).to_string()),
+        validators: record
+            .generation
+            .iter()
+            .filter_map(|g| g.identity.validator.clone())
+            .collect(),
+        fills: state.leads.len(),
+        viewers: state.viewers,
+        entity: Entity::new(id, record, state.stored.bytes(), fetching),
+    };
+    drop(state);
+    warp::reply::json(&details).into_response()
+}
+
+pub(super) async fn remove(id: EntityId, service: Arc<Service>) -> Response {
+    let purged = tokio::task::spawn_blocking(move || service.purge(id));
+    match purged
+        .await
+        .map_err(Error::from)
+        .and_then(|purged| Ok(purged?))
+    {
+        Ok(Some(bytes)) => {
+            warp::reply::json(&serde_json::json!({"entities": 1, "bytes": bytes})).into_response()
+        }
+        Ok(None) => unknown(id),
+        Err(error) => failed(&error),
+    }
+}
+
+fn split(pair: &str) -> (&str, &str) {
+    pair.split_once('=').unwrap_or((pair, ""))
+}
+
+fn unknown(id: EntityId) -> Response {
+    Problem::response(
+        StatusCode::NOT_FOUND,
+        format!("id: nothing is stored of {id}"),
+    )
+}
+
+fn failed(error: &Error) -> Response {
+    tracing::error!(%error, "management");
+    Problem::response(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+/// Milliseconds since the epoch as RFC 3339 in UTC.
+fn rfc3339(millis: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+    humantime::format_rfc3339_millis(time).to_string()
+}

@@ -1,0 +1,88 @@
+//! Counters of the sidecar, as Prometheus reads them at `/metrics`.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+type Labels = [(&'static str, &'static str); 1];
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// Answers to `decide`, by decision.
+    pub decisions: Family<Labels, Counter>,
+    /// Answers to routed requests, by outcome.
+    pub served: Family<Labels, Counter>,
+    /// Bytes sent to viewers from the store.
+    pub cache_bytes: Counter,
+    /// Bytes that came from the origin: mirrored or fetched.
+    pub origin_bytes: Counter,
+    /// Bytes written to segment files.
+    pub stored_bytes: Counter,
+    /// Bytes not stored, by reason.
+    pub refused: Family<Labels, Counter>,
+    /// Stored rows that were damaged and read again from the origin.
+    pub healed: Counter,
+    /// Requests to the origin of our own, by result.
+    pub fetches: Family<Labels, Counter>,
+    /// Generations removed to make room.
+    pub evictions: Counter,
+    /// Responses cut because the origin could not give the rest.
+    pub cuts: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("viewcache");
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let cache_bytes = counter("cache_bytes", "Bytes sent to viewers from the store");
+        let origin_bytes = counter("origin_bytes", "Bytes that came from the origin");
+        let stored_bytes = counter("stored_bytes", "Bytes written to segment files");
+        let healed = counter("healed", "Damaged rows read again from the origin");
+        let evictions = counter("evictions", "Generations removed to make room");
+        let cuts = counter(
+            "cuts",
+            "Responses cut because the origin could not give the rest",
+        );
+        let mut family = |name: &str, help: &str| {
+            let family = Family::<Labels, Counter>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let decisions = family("decisions", "Answers to decide callouts");
+        let served = family("served", "Answers to routed requests");
+        let refused = family("refused_bytes", "Bytes not stored");
+        let fetches = family("fetches", "Requests to the origin");
+        Self {
+            registry: Arc::new(registry),
+            decisions,
+            served,
+            cache_bytes,
+            origin_bytes,
+            stored_bytes,
+            refused,
+            healed,
+            fetches,
+            evictions,
+            cuts,
+        }
+    }
+}
+
+impl Metrics {
+    /// The exposition text (OpenMetrics 1.0).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

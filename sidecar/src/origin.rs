@@ -1,0 +1,122 @@
+//! Reads from the origin, always through Envoy's egress listener: TLS, DNS, balancing and retries
+//! are Envoy's job.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
+use hyper::{Request, Response, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use thiserror::Error;
+
+/// The viewer's header fields that a gap request may carry (DESIGN "Life of a request" 7).
+const PASSED_ON: [&str; 5] = [
+    "user-agent",
+    "referer",
+    "origin",
+    "accept",
+    "accept-language",
+];
+
+/// How long the origin may take to send its response's head. It is shorter than the `partial`
+/// route's own limit in envoy.yaml, so that a response not begun can still be handed back.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the origin could not be read.
+#[derive(Debug, Error)]
+pub enum OriginError {
+    /// The URL or a header field cannot be sent on.
+    #[error("origin request: {0}")]
+    Request(#[from] hyper::http::Error),
+    /// No answer.
+    #[error("origin: {0}")]
+    Unreachable(#[from] hyper_util::client::legacy::Error),
+    /// No head in time.
+    #[error("origin: no response within {} s", HEAD_DEADLINE.as_secs())]
+    Late,
+}
+
+/// The way to the origin.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    client: Client<HttpConnector, Empty<Bytes>>,
+    egress: String,
+}
+
+/// What of a viewer's request a request of our own needs.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    authority: HeaderValue,
+    path: String,
+    headers: HeaderMap,
+}
+
+impl Asker {
+    /// From a routed request's head; `path` is path and query to ask with.
+    pub fn new(headers: &HeaderMap, path: String) -> Self {
+        let authority = headers
+            .get(HOST)
+            .cloned()
+            .unwrap_or(HeaderValue::from_static("-"));
+        let kept = PASSED_ON.into_iter().filter_map(|name| {
+            let value = headers.get(name)?.clone();
+            Some((HeaderName::from_static(name), value))
+        });
+        Self {
+            authority,
+            path,
+            headers: kept.collect(),
+        }
+    }
+}
+
+impl Origin {
+    /// `egress` is the base URL of Envoy's egress listener, such as `http://127.0.0.1:10001`.
+    pub fn new(egress: &Uri) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_secs(1)));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(connector);
+        let authority = egress
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        Self {
+            client,
+            egress: format!("http://{authority}"),
+        }
+    }
+
+    /// Asks for a range (a Range field's value) or the whole, and waits for the response's head.
+    /// With `if_range`, another representation answers whole (RFC 9110 section 13.1.5).
+    pub async fn fetch(
+        &self,
+        asker: &Asker,
+        range: Option<&str>,
+        if_range: Option<&str>,
+    ) -> Result<Response<Incoming>, OriginError> {
+        let mut request = Request::get(format!("{}{}", self.egress, asker.path));
+        if let Some(headers) = request.headers_mut() {
+            headers.extend(asker.headers.clone());
+        }
+        request = request
+            .header(HOST, &asker.authority)
+            .header(ACCEPT_ENCODING, "identity");
+        if let Some(range) = range {
+            request = request.header(RANGE, range);
+        }
+        if let Some(validator) = if_range {
+            request = request.header(IF_RANGE, validator);
+        }
+        let answer = self.client.request(request.body(Empty::new())?);
+        match tokio::time::timeout(HEAD_DEADLINE, answer).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(OriginError::Late),
+        }
+    }
+}

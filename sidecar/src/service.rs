@@ -1,0 +1,287 @@
+//! The use cases: the only place that joins the store, the fills and the policies.
+
+mod fill;
+mod room;
+mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Semaphore;
+use viewcache_protocol::{
+    DecideRequest, Decision, EntityId, FillId, Generation, Grant, PROTOCOL_VERSION, Transfer,
+};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::live::{Judgement, Live, State};
+use crate::metrics::Metrics;
+use crate::origin::Origin;
+use crate::store::{GenerationRecord, Store, StoreError, millis};
+pub use fill::IngestPermit;
+use room::Room;
+use table::Table;
+
+/// How long a grant waits for its `begin`: an origin's slowest first byte.
+const GRANT_TTL: Duration = Duration::from_secs(10);
+
+/// How long requests go straight to the origin after an answer that must not be stored, so that
+/// followers of such a URL do not wait for each other.
+const DECLINE_MEMORY: Duration = Duration::from_secs(2);
+
+/// The cache, without its listeners.
+#[derive(Debug)]
+pub struct Service {
+    store: Arc<Store>,
+    table: Table,
+    room: Room,
+    /// Memory for bytes on their way to the disk, in KiB.
+    ingest: Arc<Semaphore>,
+    next_fill: AtomicU64,
+    /// The way to the origin.
+    pub origin: Origin,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Service {
+    /// Opens the data folder. Blocks.
+    ///
+    /// # Errors
+    /// When the folder is locked, of another format or cannot be read.
+    pub fn open(config: &Config) -> Result<Arc<Self>, StoreError> {
+        let store = Arc::new(Store::open(&config.data_dir)?);
+        let used = store.allocated()?;
+        let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
+        Ok(Arc::new(Self {
+            room: Room::new(config.max_bytes.bytes(), used),
+            table: Table::default(),
+            ingest: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
+            // A restarted sidecar must not take its predecessor's fills for its own.
+            next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
+            origin: Origin::new(&config.egress),
+            metrics: Arc::new(Metrics::default()),
+            store,
+        }))
+    }
+
+    fn fill(&self) -> FillId {
+        FillId(self.next_fill.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Answers `decide`. From memory for an entity in use.
+    ///
+    /// # Errors
+    /// When the filter's version is another or the store cannot be read; both are a miss without
+    /// mirroring to the filter.
+    pub async fn decide(&self, request: DecideRequest) -> Result<Decision, Error> {
+        if request.version != PROTOCOL_VERSION {
+            return Err(Error::Version(request.version));
+        }
+        let live = self.live(&request.wanted.key).await?;
+        let (wall, now) = (SystemTime::now(), Instant::now());
+        let mut state = live.state();
+        state.leads.expire(now);
+        state.record.last_accessed = millis(wall);
+        let decision = match state.judge(live.id, &request.wanted, wall, now) {
+            Judgement::Hit => Decision::Hit,
+            Judgement::Partial => Decision::Partial,
+            Judgement::Miss { forward, grant } => {
+                let grant = grant.then(|| {
+                    let fill = self.fill();
+                    state.leads.grant(fill, now + GRANT_TTL);
+                    let ttl_ms = u64::try_from(GRANT_TTL.as_millis()).unwrap_or(u64::MAX);
+                    Grant { fill, ttl_ms }
+                });
+                Decision::Miss { forward, grant }
+            }
+        };
+        drop(state);
+        let label = match &decision {
+            Decision::Hit => "hit",
+            Decision::Partial => "partial",
+            Decision::Miss { .. } => "miss",
+        };
+        self.metrics
+            .decisions
+            .get_or_create(&[("decision", label)])
+            .inc();
+        Ok(decision)
+    }
+
+    /// Makes the transfer's generation the living one, or refreshes it when it is that already,
+    /// and starts the lead that brings its bytes. The generation's number comes back.
+    ///
+    /// # Errors
+    /// When the store cannot record it.
+    pub async fn open_generation(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        fill: FillId,
+        transfer: Transfer,
+    ) -> Result<u64, Error> {
+        let (service, live) = (Arc::clone(self), Arc::clone(live));
+        tokio::task::spawn_blocking(move || service.open_blocking(&live, fill, transfer)).await?
+    }
+
+    fn open_blocking(&self, live: &Live, fill: FillId, transfer: Transfer) -> Result<u64, Error> {
+        let Transfer {
+            generation: identity,
+            range,
+            headers,
+        } = transfer;
+        let fresh_seq = self.store.next_seq()?;
+        let wall = SystemTime::now();
+        let (seq, old, record) = {
+            let mut state = live.state();
+            let profile = state.record.key.profile();
+            let transfer = fill.to_string();
+            let same =
+                |living: &GenerationRecord| living.id(profile) == identity.id(profile, &transfer);
+            let (seq, old) = match state.record.generation.as_mut().filter(|g| same(g)) {
+                Some(living) => {
+                    living.headers = headers;
+                    living.received_at = millis(wall);
+                    (living.seq, None)
+                }
+                None => {
+                    let generation = GenerationRecord {
+                        seq: fresh_seq,
+                        segment_size: segment_size(&identity),
+                        identity,
+                        transfer,
+                        headers,
+                        received_at: millis(wall),
+                    };
+                    (fresh_seq, state.open(generation))
+                }
+            };
+            state.declined_until = None;
+            state.dirty = true;
+            state.leads.begin(fill, seq, range, Instant::now());
+            (seq, old, state.record.clone())
+        };
+        live.changed.notify_waiters();
+        self.store.put(live.id, &record)?;
+        if let Some((place, complete_length)) = old {
+            tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
+            self.store.remove_generation(place, complete_length)?;
+        }
+        Ok(seq)
+    }
+
+    /// The answer of `fill` must not be stored: whoever waits for it asks the origin.
+    pub fn decline(&self, live: &Live, fill: FillId) {
+        let mut state = live.state();
+        state.leads.end(fill);
+        state.declined_until = Some(Instant::now() + DECLINE_MEMORY);
+        drop(state);
+        live.changed.notify_waiters();
+    }
+
+    /// Reads stored bytes; what turns out damaged is dropped, so that the caller finds a gap.
+    ///
+    /// # Errors
+    /// When the bytes could not be read or are damaged.
+    pub async fn read(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        seq: u64,
+        range: viewcache_protocol::ByteRange,
+    ) -> Result<bytes::Bytes, Error> {
+        let (service, live) = (Arc::clone(self), Arc::clone(live));
+        let read = move || {
+            let (place, rows) = {
+                let state = live.state();
+                let generation = state.record.generation.as_ref().filter(|g| g.seq == seq);
+                let place = generation.ok_or(StoreError::Damaged(range))?.place(live.id);
+                (place, state.rows.within(range))
+            };
+            let result = service.store.read(place, range, &rows);
+            if let Err(error) = &result {
+                tracing::warn!(entity = %live.id, %range, %error, "stored bytes are dropped");
+                let damaged = match error {
+                    StoreError::Damaged(row) => *row,
+                    _ => range,
+                };
+                service.drop_rows(&live, place, damaged);
+                service.metrics.healed.inc();
+            }
+            Ok(result?)
+        };
+        tokio::task::spawn_blocking(read).await?
+    }
+
+    /// Takes the rows with a byte in `range` out of the index and the state.
+    fn drop_rows(
+        &self,
+        live: &Live,
+        place: crate::store::Place,
+        range: viewcache_protocol::ByteRange,
+    ) {
+        let rows: Vec<_> = live.state().rows.within(range).ranges().collect();
+        for row in rows {
+            if let Err(error) = self.store.remove_row(place, row.start()) {
+                tracing::error!(entity = %live.id, %row, %error, "a damaged row stays indexed");
+            }
+            live.state().drop_row(place.seq, row);
+        }
+    }
+
+    /// Removes an entity with everything that is stored of it, whoever uses it. The bytes that
+    /// were stored come back; `None` when nothing was. Blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub fn purge(&self, id: EntityId) -> Result<Option<u64>, StoreError> {
+        self.remove(id, |_| true)
+    }
+
+    /// Removes an entity unless `may_go`, asked under its lock, forbids it.
+    fn remove(
+        &self,
+        id: EntityId,
+        may_go: impl FnOnce(&State) -> bool,
+    ) -> Result<Option<u64>, StoreError> {
+        let live = self.table.find(id);
+        let stored = match &live {
+            Some(live) => {
+                let mut state = live.state();
+                if !may_go(&state) {
+                    return Ok(None);
+                }
+                let bytes = state.stored.bytes();
+                state.close().map(|place| (place, bytes))
+            }
+            None => self.store.load(id)?.and_then(|loaded| {
+                let bytes = loaded.rows.ranges().map(|r| r.len()).sum();
+                let generation = loaded.record.generation?;
+                Some(((generation.place(id), generation.complete_length()), bytes))
+            }),
+        };
+        self.store.remove_entity(id)?;
+        if let Some(live) = live {
+            live.state().dirty = false;
+            live.changed.notify_waiters();
+        }
+        let Some(((place, complete_length), bytes)) = stored else {
+            return Ok(None);
+        };
+        self.store.remove_generation(place, complete_length)?;
+        Ok(Some(bytes))
+    }
+}
+
+/// The segment size for an entity: 4 MiB, or less for a short one, so that its one file's offsets
+/// stay small; a power of two.
+fn segment_size(identity: &Generation) -> u64 {
+    const DEFAULT: u64 = 4 << 20;
+    const SMALLEST: u64 = 64 << 10;
+    identity
+        .complete_length
+        .max(SMALLEST)
+        .checked_next_power_of_two()
+        .unwrap_or(DEFAULT)
+        .min(DEFAULT)
+}

@@ -1,0 +1,246 @@
+//! Filling: what the filter mirrors and what the sidecar fetches is stored the same way.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use viewcache_protocol::{
+    Begin, ByteRange, ChunkHead, End, EntityId, FillId, Outcome, PROTOCOL_VERSION, Transfer,
+};
+
+use super::Service;
+use crate::error::{Error, Refusal};
+use crate::live::Live;
+use crate::store::{Place, Row};
+
+/// How long a chunk waits for its `begin`: they travel on different connections.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A run of stored bytes shorter than this is not worth telling the filter to skip.
+const SKIP_MIN: u64 = 256 << 10;
+
+/// The memory that one chunk occupies until it is stored.
+#[derive(Debug)]
+pub struct IngestPermit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Service {
+    /// Memory for `len` bytes on their way to the disk; `None` when there is none left.
+    pub fn admit(&self, len: u64) -> Option<IngestPermit> {
+        let kib = u32::try_from(len.div_ceil(1024)).ok()?;
+        Semaphore::try_acquire_many_owned(Arc::clone(&self.ingest), kib)
+            .ok()
+            .map(IngestPermit)
+    }
+
+    /// `begin`: the response of a granted fill has come.
+    ///
+    /// # Errors
+    /// When the message is of another version or the store fails.
+    pub async fn begin(self: &Arc<Self>, fill: FillId, begin: Begin) -> Result<(), Error> {
+        if begin.version != PROTOCOL_VERSION {
+            return Err(Error::Version(begin.version));
+        }
+        let live = self.live(&begin.key).await?;
+        let Begin {
+            generation,
+            range,
+            headers,
+            ..
+        } = begin;
+        self.open_generation(
+            &live,
+            fill,
+            Transfer {
+                generation,
+                range,
+                headers,
+            },
+        )
+        .await?;
+        tracing::debug!(entity = %live.id, %fill, %range, "mirroring begins");
+        Ok(())
+    }
+
+    /// A chunk: stored unless it is stored already. The answer is an offset before which
+    /// everything is stored, when that is worth skipping to.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    pub async fn chunk(
+        self: &Arc<Self>,
+        fill: FillId,
+        head: ChunkHead,
+        bytes: Bytes,
+        permit: IngestPermit,
+    ) -> Result<Option<u64>, Refusal> {
+        let range = ByteRange::from_len(head.offset, bytes.len() as u64).ok_or(Refusal::Dead)?;
+        let (live, seq) = self.generation_of(fill, &head).await?;
+        self.metrics.origin_bytes.inc_by(range.len());
+        {
+            let mut state = live.state();
+            state.leads.advance(fill, range.end(), Instant::now());
+            state.record.bytes_from_origin += range.len();
+        }
+        let stored = self.spawn_store(&live, seq, head.offset, bytes, permit)?;
+        stored.await.map_err(|_| Refusal::Disk)??;
+        let run_end = live.state().stored.run_end(range.end());
+        Ok(run_end.filter(|&end| range.end() + SKIP_MIN <= end))
+    }
+
+    /// The living generation that a chunk belongs to. A chunk that overtook its `begin` waits.
+    async fn generation_of(
+        &self,
+        fill: FillId,
+        head: &ChunkHead,
+    ) -> Result<(Arc<Live>, u64), Refusal> {
+        let live = self.table.find(head.entity).ok_or(Refusal::Dead)?;
+        let deadline = Instant::now() + BEGIN_PATIENCE;
+        let seq = loop {
+            let mut changed = std::pin::pin!(live.changed.notified());
+            changed.as_mut().enable();
+            {
+                let state = live.state();
+                let profile = state.record.key.profile();
+                let living = state.record.generation.as_ref();
+                if let Some(living) = living.filter(|g| g.id(profile) == head.generation) {
+                    break living.seq;
+                }
+                if !state.leads.holds(fill) {
+                    return Err(Refusal::Dead);
+                }
+            }
+            if tokio::time::timeout_at(deadline.into(), changed)
+                .await
+                .is_err()
+            {
+                return Err(Refusal::Dead);
+            }
+        };
+        Ok((live, seq))
+    }
+
+    /// `end`: no more of this fill will come.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn end(&self, fill: FillId, end: End) -> Result<(), Error> {
+        let live = self.live(&end.key).await?;
+        let delivered = end.delivered.map_or(0, ByteRange::len);
+        tracing::info!(entity = %live.id, %fill, delivered, outcome = ?end.outcome, "fill ended");
+        match end.outcome {
+            Outcome::Declined(_) => self.decline(&live, fill),
+            Outcome::Complete | Outcome::Abandoned => {
+                live.state().leads.end(fill);
+                live.changed.notify_waiters();
+            }
+        }
+        live.state().dirty = true;
+        Ok(())
+    }
+
+    /// Stores what is not stored yet of these bytes, off the runtime; the memory is freed when it
+    /// is done. Nothing waits for the task unless it wants to.
+    ///
+    /// # Errors
+    /// [`Refusal::Dead`] when `seq` is not the living generation.
+    pub fn spawn_store(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        seq: u64,
+        offset: u64,
+        bytes: Bytes,
+        permit: IngestPermit,
+    ) -> Result<JoinHandle<Result<(), Refusal>>, Refusal> {
+        let range = ByteRange::from_len(offset, bytes.len() as u64).ok_or(Refusal::Dead)?;
+        let (place, parts) = live.state().reserve(seq, range).ok_or(Refusal::Dead)?;
+        let (service, live) = (Arc::clone(self), Arc::clone(live));
+        Ok(tokio::task::spawn_blocking(move || {
+            let mut result = Ok(());
+            for part in parts {
+                let (from, to) = (part.start() - offset, part.end() - offset);
+                let written = service.write(place, part, &bytes[from as usize..to as usize]);
+                if let Err(refusal) = written {
+                    service.refuse(refusal, part.len());
+                    result = Err(refusal);
+                }
+                let living = live.state().written(seq, part, written.ok());
+                if !living {
+                    service.remove_late(place, part);
+                    result = Err(Refusal::Dead);
+                }
+            }
+            live.state().dirty = true;
+            live.changed.notify_waiters();
+            drop(permit);
+            result
+        }))
+    }
+
+    fn write(
+        &self,
+        place: Place,
+        part: ByteRange,
+        bytes: &[u8],
+    ) -> Result<Vec<(u64, Row)>, Refusal> {
+        if !self.reserve_room(part) {
+            return Err(Refusal::Full);
+        }
+        match self.store.write(place, part.start(), bytes) {
+            Ok(rows) => {
+                self.metrics.stored_bytes.inc_by(part.len());
+                Ok(rows)
+            }
+            Err(error) => {
+                tracing::error!(entity = %place.entity, %part, %error, "a chunk is dropped");
+                self.release_room(part);
+                Err(Refusal::Disk)
+            }
+        }
+    }
+
+    /// Counts bytes that are not stored.
+    pub fn refuse(&self, refusal: Refusal, bytes: u64) {
+        self.metrics
+            .refused
+            .get_or_create(&[("reason", refusal.as_str())])
+            .inc_by(bytes);
+    }
+
+    /// Bytes that were written while their generation died are removed again.
+    fn remove_late(&self, place: Place, part: ByteRange) {
+        let segments = part.start() / place.segment_size..=(part.end() - 1) / place.segment_size;
+        for segment in segments {
+            if let Err(error) = self.store.remove_segment(place, segment) {
+                tracing::error!(entity = %place.entity, segment, %error, "a dead segment stays");
+            }
+        }
+    }
+
+    /// Counts what a response sent from the store.
+    pub fn sent_from_cache(&self, live: &Live, bytes: u64) {
+        self.metrics.cache_bytes.inc_by(bytes);
+        let mut state = live.state();
+        state.record.bytes_from_cache += bytes;
+        state.dirty = true;
+    }
+
+    /// Counts a request answered from the store alone.
+    pub fn hit(&self, live: &Live) {
+        let mut state = live.state();
+        state.record.hits += 1;
+        state.record.last_accessed = crate::store::millis(SystemTime::now());
+        state.dirty = true;
+    }
+
+    /// Starts a lead of the sidecar's own.
+    pub fn lead(&self) -> FillId {
+        self.fill()
+    }
+
+    /// The entity in memory with this id.
+    pub fn in_memory(&self, id: EntityId) -> Option<Arc<Live>> {
+        self.table.find(id)
+    }
+}

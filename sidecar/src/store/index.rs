@@ -1,0 +1,163 @@
+//! The RocksDB side of the store: entities and rows.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, WriteBatch,
+};
+use viewcache_protocol::EntityId;
+
+use super::StoreError;
+use super::layout::{self, EntityRecord, Row, Rows};
+
+const ENTITIES: &str = "entities";
+const ROWS: &str = "extents";
+const META: &str = "meta";
+const LAST_SEQ: &[u8] = b"last_seq";
+
+/// The index: small, and written with every chunk.
+pub(super) struct Index {
+    db: DB,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index")
+            .field("path", &self.db.path())
+            .finish()
+    }
+}
+
+impl Index {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        // The data folder has to stay near `max_bytes`: small buffers, a small log, few old files.
+        options.set_write_buffer_size(4 << 20);
+        options.set_max_total_wal_size(8 << 20);
+        options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(1 << 20);
+        options.set_recycle_log_file_num(0);
+        options.set_manifest_preallocation_size(64 << 10);
+        let families = [ENTITIES, ROWS, META].map(|name| {
+            let mut family = Options::default();
+            family.set_write_buffer_size(4 << 20);
+            ColumnFamilyDescriptor::new(name, family)
+        });
+        Ok(Self {
+            db: DB::open_cf_descriptors(&options, path, families)?,
+        })
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        self.db
+            .cf_handle(name)
+            .expect("every family is opened in open()")
+    }
+
+    pub(super) fn last_seq(&self) -> Result<u64, StoreError> {
+        let value = self.db.get_cf(self.family(META), LAST_SEQ)?;
+        Ok(value
+            .and_then(|v| v.try_into().ok())
+            .map_or(0, u64::from_be_bytes))
+    }
+
+    pub(super) fn put_last_seq(&self, seq: u64) -> Result<(), StoreError> {
+        Ok(self
+            .db
+            .put_cf(self.family(META), LAST_SEQ, seq.to_be_bytes())?)
+    }
+
+    pub(super) fn entity(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
+        let value = self
+            .db
+            .get_pinned_cf(self.family(ENTITIES), entity.as_bytes())?;
+        Ok(value
+            .map(|value| layout::decode_entity(&value))
+            .transpose()?)
+    }
+
+    pub(super) fn put_entity(
+        &self,
+        entity: EntityId,
+        record: &EntityRecord,
+    ) -> Result<(), StoreError> {
+        let value = layout::encode_entity(record);
+        Ok(self
+            .db
+            .put_cf(self.family(ENTITIES), entity.as_bytes(), value)?)
+    }
+
+    pub(super) fn remove_entity(&self, entity: EntityId) -> Result<(), StoreError> {
+        Ok(self
+            .db
+            .delete_cf(self.family(ENTITIES), entity.as_bytes())?)
+    }
+
+    pub(super) fn page(
+        &self,
+        after: Option<EntityId>,
+        limit: usize,
+    ) -> Result<Vec<(EntityId, EntityRecord)>, StoreError> {
+        let start = after.map_or([0; 16], |id| *id.as_bytes());
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut page = Vec::new();
+        for entry in self.db.iterator_cf(self.family(ENTITIES), mode) {
+            let (key, value) = entry?;
+            let malformed = |_| layout::LayoutError::Malformed("entity key");
+            let id = EntityId::from_bytes(key[..].try_into().map_err(malformed)?);
+            if Some(id) == after {
+                continue;
+            }
+            if page.len() == limit {
+                break;
+            }
+            page.push((id, layout::decode_entity(&value)?));
+        }
+        Ok(page)
+    }
+
+    pub(super) fn rows(&self, entity: EntityId, seq: u64) -> Result<Rows, StoreError> {
+        let start = layout::row_key(entity, seq, 0);
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut rows = Rows::default();
+        for entry in self.db.iterator_cf(self.family(ROWS), mode) {
+            let (key, value) = entry?;
+            if key[..24] != start[..24] {
+                break;
+            }
+            let (offset, row) = layout::decode_row(&key, &value)?;
+            rows.insert(offset, row);
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn put_rows(
+        &self,
+        entity: EntityId,
+        seq: u64,
+        rows: &[(u64, Row)],
+    ) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for (offset, row) in rows {
+            let key = layout::row_key(entity, seq, *offset);
+            batch.put_cf(self.family(ROWS), key, layout::encode_row(row));
+        }
+        Ok(self.db.write(batch)?)
+    }
+
+    pub(super) fn remove_rows(
+        &self,
+        entity: EntityId,
+        seq: u64,
+        offsets: Range<u64>,
+    ) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        let key = |offset| layout::row_key(entity, seq, offset);
+        batch.delete_range_cf(self.family(ROWS), key(offsets.start), key(offsets.end));
+        Ok(self.db.write(batch)?)
+    }
+}

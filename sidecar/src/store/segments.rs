@@ -1,0 +1,152 @@
+//! Segment files: `segments/<2 hex digits>/<entity>-<generation>-<segment>`, sparse inside.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use viewcache_protocol::{ByteRange, EntityId};
+
+use super::layout::Rows;
+use super::{Place, StoreError};
+
+#[derive(Debug)]
+pub(super) struct Segments {
+    dir: PathBuf,
+}
+
+/// Entity and generation of a file's name.
+fn parse_name(name: &str) -> Option<(EntityId, u64)> {
+    let (entity, rest) = name.split_once('-')?;
+    let (seq, _) = rest.split_once('-')?;
+    Some((entity.parse().ok()?, u64::from_str_radix(seq, 16).ok()?))
+}
+
+impl Segments {
+    /// Folders by the id's first two digits keep each of them small; all are made at once so that
+    /// no write has to.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        for first in 0..=u8::MAX {
+            std::fs::create_dir_all(dir.join(format!("{first:02x}")))?;
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
+    }
+
+    fn path(&self, place: Place, segment: u64) -> PathBuf {
+        let entity = place.entity.to_string();
+        let name = format!("{entity}-{:x}-{segment:x}", place.seq);
+        self.dir.join(&entity[..2]).join(name)
+    }
+
+    /// Writes bytes that lie in one segment.
+    pub(super) fn write(&self, place: Place, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path(place, offset / place.segment_size);
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(path)?;
+        file.write_all_at(bytes, offset % place.segment_size)
+    }
+
+    /// Reads `range`, widened to whole checked parts, and checks each.
+    pub(super) fn read(
+        &self,
+        place: Place,
+        range: ByteRange,
+        rows: &Rows,
+    ) -> Result<Bytes, StoreError> {
+        let parts: Vec<_> = rows.checked(range).collect();
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+            return Err(StoreError::Damaged(range));
+        };
+        let (start, end) = (first.range.start(), last.range.end());
+        if range.start() < start || end < range.end() {
+            return Err(StoreError::Damaged(range));
+        }
+        let mut bytes = vec![0; (end - start) as usize];
+        let mut at = start;
+        while at < end {
+            let segment = at / place.segment_size;
+            let until = end.min((segment + 1) * place.segment_size);
+            let part = &mut bytes[(at - start) as usize..(until - start) as usize];
+            let read = File::open(self.path(place, segment))
+                .and_then(|file| file.read_exact_at(part, at % place.segment_size));
+            match read {
+                Ok(()) => at = until,
+                // The file is gone or short: so are the bytes.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    let row = parts
+                        .iter()
+                        .find(|p| p.range.end() > at)
+                        .map_or(range, |p| p.row);
+                    return Err(StoreError::Damaged(row));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut expected = start;
+        for part in parts {
+            let (from, to) = (part.range.start(), part.range.end());
+            let slice = &bytes[(from - start) as usize..(to - start) as usize];
+            if from != expected || crc32c::crc32c(slice) != part.sum {
+                return Err(StoreError::Damaged(part.row));
+            }
+            expected = to;
+        }
+        let (from, to) = (
+            (range.start() - start) as usize,
+            (range.end() - start) as usize,
+        );
+        Ok(Bytes::from(bytes).slice(from..to))
+    }
+
+    pub(super) fn remove(&self, place: Place, segment: u64) -> io::Result<()> {
+        match std::fs::remove_file(self.path(place, segment)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes every file whose generation is not `living`, and foreign ones not at all. How many
+    /// were removed comes back.
+    pub(super) fn sweep(
+        &self,
+        mut living: impl FnMut(EntityId, u64) -> Result<bool, StoreError>,
+    ) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for folder in std::fs::read_dir(&self.dir)? {
+            for file in std::fs::read_dir(folder?.path())? {
+                let file = file?;
+                let name = file.file_name();
+                let Some((entity, seq)) = name.to_str().and_then(parse_name) else {
+                    continue;
+                };
+                if !living(entity, seq)? {
+                    std::fs::remove_file(file.path())?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Bytes of disk that the files occupy: what the file system says, holes left out.
+    pub(super) fn allocated(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for folder in std::fs::read_dir(&self.dir)? {
+            for file in std::fs::read_dir(folder?.path())? {
+                bytes += file?.metadata()?.blocks() * 512;
+            }
+        }
+        Ok(bytes)
+    }
+}
