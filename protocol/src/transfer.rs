@@ -288,6 +288,14 @@ impl<'a> Fields<'a> {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The members of a list-based field (RFC 9110 section 5.6.1), empty ones left out.
+    fn list(&self, name: &'static str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.all(name)
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|m| !m.is_empty())
+    }
+
     /// The field's value when the field stands once; one that stands twice says nothing certain.
     fn one(&self, name: &'static str) -> Option<&'a str> {
         let mut values = self.all(name);

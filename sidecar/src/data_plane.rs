@@ -14,6 +14,7 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use viewcache_protocol::header;
@@ -32,8 +33,14 @@ struct Request<S> {
     body: S,
 }
 
-/// Accepts connections for ever.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
+/// Accepts connections until `stop` is ready, and then lets exchanges in flight end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    stop: impl Future<Output = ()>,
+) {
+    let connections = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let routes = warp::method()
         .and(warp::path::full())
@@ -57,7 +64,11 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
             }
         });
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of file descriptors, most likely; closing connections give some back.
@@ -71,16 +82,17 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
             tracing::debug!(%error, "data port: nodelay");
         }
         let service = TowerToHyperService::new(warp::service(routes.clone()));
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
         tokio::spawn(async move {
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
+            if let Err(error) = connection.await {
                 tracing::debug!(%error, "data port: connection");
             }
         });
     }
+    connections.shutdown().await;
 }
 
 async fn answer<S, B>(service: &Arc<Service>, request: Request<S>) -> Response

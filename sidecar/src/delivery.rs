@@ -128,7 +128,16 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
             let state = live.state();
             let window = live::window(&wanted.key);
             let seq = snapshot.place.seq;
-            let first = state.next(seq, range.start(), range.end(), window, Instant::now());
+            let now = Instant::now();
+            let next = |at| state.next(seq, at, range.end(), window, now);
+            let first = next(range.start());
+            let gap = match first {
+                Next::Stored(end) if end < range.end() => next(end),
+                first => first,
+            };
+            if source.is_none() && !combinable(&snapshot, wanted) && matches!(gap, Next::Fetch(_)) {
+                return Err(HandBack::NotCombinable);
+            }
             (first, state.stored.covers(range))
         };
         if source.is_none() && !covered {
@@ -227,6 +236,13 @@ async fn generation(
             }
         }
     }
+}
+
+fn combinable(snapshot: &Snapshot, wanted: &Wanted) -> bool {
+    snapshot
+        .generation
+        .identity
+        .combinable(wanted.key.profile())
 }
 
 /// Asks the origin for a gap of a known generation.

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use config::Config;
 use service::Service;
@@ -45,15 +46,23 @@ pub async fn run(
     let open = tokio::task::spawn_blocking(move || Service::open(&config));
     let service = open.await.context("open the data folder")??;
     tracing::info!(data = %data.local_addr()?, manage = %manage.local_addr()?, "ready");
-    let data_plane = tokio::spawn(data_plane::serve(data, Arc::clone(&service)));
-    let management = tokio::spawn(management::serve(manage, Arc::clone(&service)));
+    let (stop, stopped) = watch::channel(());
+    let stopped = || {
+        let mut stopped = stopped.clone();
+        // The sender's end is the signal as well.
+        async move { drop(stopped.changed().await) }
+    };
+    let data_plane = tokio::spawn(data_plane::serve(data, Arc::clone(&service), stopped()));
+    let management = tokio::spawn(management::serve(manage, Arc::clone(&service), stopped()));
     let housekeeping = tokio::spawn(persist_regularly(Arc::clone(&service)));
     shutdown.await;
     tracing::info!("stopping");
-    data_plane.abort();
-    management.abort();
+    drop(stop);
+    let ended = async { tokio::join!(data_plane, management, service.quiesce()) };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::warn!("responses in flight are cut");
+    }
     housekeeping.abort();
-    service.quiesce(GRACE).await;
     let last = Arc::clone(&service);
     tokio::task::spawn_blocking(move || last.persist()).await?;
     Ok(())

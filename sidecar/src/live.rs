@@ -299,9 +299,14 @@ impl State {
         self.dirty = true;
     }
 
+    /// Whether this process is streaming or writing it.
+    pub fn active(&self) -> bool {
+        0 < self.viewers || 0 < self.writing.bytes()
+    }
+
     /// Whether somebody watches, fetches or writes it.
     pub fn busy(&self) -> bool {
-        0 < self.viewers || !self.leads.is_empty() || 0 < self.writing.bytes()
+        self.active() || !self.leads.is_empty()
     }
 
     /// Whether nobody would miss it in memory.

@@ -39,9 +39,17 @@ impl Problem {
     }
 }
 
-/// Accepts connections for ever.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>) {
-    warp::serve(routes(service)).incoming(listener).run().await;
+/// Accepts connections until `stop` is ready, and then lets requests in flight end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Arc<Service>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    warp::serve(routes(service))
+        .incoming(listener)
+        .graceful(stop)
+        .run()
+        .await;
 }
 
 fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = Infallible> + Clone {

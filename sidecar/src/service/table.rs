@@ -121,20 +121,11 @@ impl Service {
             .collect()
     }
 
-    /// Waits until no response is being streamed and nothing is being written, at most `grace`.
-    pub async fn quiesce(&self, grace: Duration) {
+    /// Waits until nothing is streamed, fetched or written any more.
+    pub async fn quiesce(&self) {
         const LOOK_EVERY: Duration = Duration::from_millis(20);
-        let quiet = async {
-            let busy = |live: &Arc<Live>| {
-                let state = live.state();
-                0 < state.viewers || 0 < state.writing.bytes()
-            };
-            while self.table.all().iter().any(busy) {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        if tokio::time::timeout(grace, quiet).await.is_err() {
-            tracing::warn!("responses in flight are cut");
+        while self.table.all().iter().any(|live| live.state().active()) {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

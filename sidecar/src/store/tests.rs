@@ -24,7 +24,7 @@ fn range(start: u64, end: u64) -> ByteRange {
 }
 
 fn body(start: u64, end: u64) -> Vec<u8> {
-    (start..end).map(|at| (at * 31 >> 3) as u8).collect()
+    (start..end).map(|at| ((at * 31) >> 3) as u8).collect()
 }
 
 fn record(seq: u64) -> EntityRecord {

@@ -1,0 +1,285 @@
+//! A sidecar in this process, spoken to over HTTP.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Parser;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use viewcache_protocol::message::Step;
+use viewcache_protocol::{
+    Begin, ByteRange, ChunkHead, DecideRequest, Decision, End, EntityKey, FillId, Generation,
+    GenerationId, Outcome, PROTOCOL_VERSION, Profile, Validator, Wanted,
+};
+use viewcache_sidecar::config::{Config, Written};
+
+use crate::origin::body;
+
+pub(crate) struct Sidecar {
+    data: SocketAddr,
+    manage: SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<anyhow::Result<()>>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// What a routed request got.
+pub(crate) struct Got {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// The bytes, and whether the body ended as it should.
+    pub(crate) body: Vec<u8>,
+    pub(crate) whole: bool,
+}
+
+impl Got {
+    pub(crate) fn field(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+pub(crate) fn key() -> EntityKey {
+    EntityKey::new(Profile::Generic, "http://origin.test/video").unwrap()
+}
+
+pub(crate) fn wanted(range: &str) -> Wanted {
+    Wanted {
+        key: key(),
+        range: (!range.is_empty()).then(|| range.parse().unwrap()),
+        range_in_query: false,
+        complete_length: None,
+        viewer: "someone".to_owned(),
+        origin_path: None,
+    }
+}
+
+/// The generation that the scripted origin's version is.
+pub(crate) fn generation(version: u64, complete_length: u64) -> Generation {
+    Generation {
+        validator: Some(Validator::Etag(format!("\"v{version}\""))),
+        complete_length,
+    }
+}
+
+impl Sidecar {
+    pub(crate) async fn start(dir: &Path, origin: SocketAddr, flags: &[&str]) -> Self {
+        let egress = format!("http://{origin}");
+        let dir: PathBuf = dir.to_owned();
+        let args = [
+            "x",
+            "--egress",
+            &egress,
+            "--data-dir",
+            dir.to_str().unwrap(),
+        ];
+        let written = Written::try_parse_from([&args, flags].concat()).unwrap();
+        let config = Config::new(written).unwrap();
+        let data = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let manage = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let sidecar = Self {
+            data: data.local_addr().unwrap(),
+            manage: manage.local_addr().unwrap(),
+            stop,
+            running: tokio::spawn(viewcache_sidecar::run(data, manage, config, async {
+                stopped.await.ok();
+            })),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        };
+        let ready = sidecar.manage("GET", "/readyz").await;
+        assert_eq!(ready.status, 200);
+        sidecar
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.client.request(request).await.unwrap()
+    }
+
+    async fn get(&self, request: Request<Full<Bytes>>) -> Got {
+        let response = self.send(request).await;
+        let (head, mut incoming) = response.into_parts();
+        let mut body = Vec::new();
+        let whole = loop {
+            match incoming.frame().await {
+                Some(Ok(frame)) => body.extend_from_slice(&frame.into_data().unwrap()),
+                Some(Err(_)) => break false,
+                None => break true,
+            }
+        };
+        Got {
+            status: head.status,
+            headers: head.headers,
+            body,
+            whole,
+        }
+    }
+
+    pub(crate) async fn manage(&self, method: &str, path: &str) -> Got {
+        let uri = format!("http://{}{path}", self.manage);
+        self.get(
+            Request::builder()
+                .method(method)
+                .uri(uri)
+                .body(Full::default())
+                .unwrap(),
+        )
+        .await
+    }
+
+    /// The entity as the REST API shows it.
+    pub(crate) async fn entity(&self) -> Value {
+        let got = self
+            .manage("GET", &format!("/v1/entities/{}", key().id()))
+            .await;
+        serde_json::from_slice(&got.body).unwrap()
+    }
+
+    /// Waits until so many bytes are stored and nothing is being fetched.
+    pub(crate) async fn stored(&self, bytes: u64) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let entity = self.entity().await;
+            if entity["cached_bytes"] == bytes && entity["fills"] == 0 {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{bytes} bytes are not stored: {entity}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn callout(&self, path: &str) -> hyper::http::request::Builder {
+        Request::post(format!("http://{}{path}", self.data))
+    }
+
+    pub(crate) async fn decide(&self, range: &str) -> Decision {
+        let message = DecideRequest {
+            version: PROTOCOL_VERSION,
+            wanted: wanted(range),
+        };
+        let body = serde_json::to_vec(&message).unwrap();
+        let got = self
+            .get(self.callout("/decide").body(body.into()).unwrap())
+            .await;
+        assert_eq!(got.status, 200);
+        serde_json::from_slice(&got.body).unwrap()
+    }
+
+    /// Decides and takes the grant of a miss.
+    pub(crate) async fn granted(&self, range: &str) -> FillId {
+        match self.decide(range).await {
+            Decision::Miss {
+                grant: Some(grant), ..
+            } => grant.fill,
+            other => panic!("{range}: no grant but {other:?}"),
+        }
+    }
+
+    pub(crate) async fn begin(&self, fill: FillId, generation: &Generation, start: u64, end: u64) {
+        let message = Begin {
+            version: PROTOCOL_VERSION,
+            key: key(),
+            generation: generation.clone(),
+            range: ByteRange::new(start, end).unwrap(),
+            headers: vec![
+                ("content-type".to_owned(), "video/mp4".to_owned()),
+                ("cache-control".to_owned(), "max-age=600".to_owned()),
+            ],
+        };
+        let body = serde_json::to_vec(&message).unwrap();
+        let request = self
+            .callout(&Step::Begin.path(fill))
+            .body(body.into())
+            .unwrap();
+        assert_eq!(self.get(request).await.status, 204);
+    }
+
+    pub(crate) async fn chunk(
+        &self,
+        fill: FillId,
+        generation: GenerationId,
+        from: u64,
+        bytes: Vec<u8>,
+    ) -> Got {
+        let head = ChunkHead {
+            entity: key().id(),
+            generation,
+            offset: from,
+        };
+        let mut request = self.callout(&Step::Chunks.path(fill));
+        for (name, value) in head.to_headers() {
+            request = request.header(name, value);
+        }
+        self.get(request.body(bytes.into()).unwrap()).await
+    }
+
+    pub(crate) async fn end(&self, fill: FillId, outcome: Outcome) {
+        let message = End {
+            key: key(),
+            delivered: None,
+            outcome,
+        };
+        let body = serde_json::to_vec(&message).unwrap();
+        let request = self
+            .callout(&Step::End.path(fill))
+            .body(body.into())
+            .unwrap();
+        assert_eq!(self.get(request).await.status, 204);
+    }
+
+    /// Mirrors `start..end` as the filter would, in one chunk.
+    pub(crate) async fn mirror(&self, range: &str, start: u64, end: u64) {
+        let generation = generation(1, 1_000_000);
+        let fill = self.granted(range).await;
+        self.begin(fill, &generation, start, end).await;
+        let id = generation.id(Profile::Generic, "");
+        assert_eq!(
+            self.chunk(fill, id, start, body(1, start, end))
+                .await
+                .status,
+            204
+        );
+        self.end(fill, Outcome::Complete).await;
+    }
+
+    /// A viewer's request as Envoy routes it.
+    pub(crate) async fn routed(&self, range: &str) -> Got {
+        self.get(self.routed_request(range)).await
+    }
+
+    /// The same, left after the head and the first bytes.
+    pub(crate) async fn routed_and_left(&self, range: &str) {
+        let response = self.send(self.routed_request(range)).await;
+        let mut body = response.into_body();
+        body.frame().await.unwrap().unwrap();
+    }
+
+    fn routed_request(&self, range: &str) -> Request<Full<Bytes>> {
+        let mut request = Request::get(format!("http://{}/video", self.data))
+            .header("host", "origin.test")
+            .header("x-viewcache-route", "partial");
+        for (name, value) in wanted(range).to_headers() {
+            request = request.header(name, value);
+        }
+        request.body(Full::default()).unwrap()
+    }
+}

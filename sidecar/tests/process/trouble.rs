@@ -1,0 +1,214 @@
+//! Origins that misbehave, disks that lie.
+
+use viewcache_protocol::{Decision, Outcome, Profile};
+
+use crate::harness::{Sidecar, generation};
+use crate::origin::{Origin, Script, body};
+
+const N: u64 = 1_000_000;
+
+#[tokio::test]
+async fn a_cut_transfer_is_resumed_at_the_exact_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script {
+        cuts: 3,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    assert_eq!(origin.sent(), N);
+    assert_eq!(origin.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_viewer_is_cut_when_the_origin_gives_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        cuts: 1000,
+        cut_after: 0,
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    let got = sidecar.routed("").await;
+    assert!(!got.whole, "a cut body looked whole");
+    assert_eq!(got.body, body(1, 0, 100_000));
+}
+
+#[tokio::test]
+async fn a_changed_entity_is_never_mixed() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    origin.change(|script| script.version = 2);
+    // The head went out for the old bytes: this one is cut.
+    let got = sidecar.routed("").await;
+    assert!(
+        !got.whole && got.body == body(1, 0, 100_000),
+        "bytes of two generations"
+    );
+    // Every later one is the new entity.
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(2, 0, N), "wrong bytes");
+    assert_eq!(got.field("etag"), "\"v2\"");
+}
+
+#[tokio::test]
+async fn a_change_found_before_the_head_begins_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("500000-599999", 500_000, 600_000).await;
+    origin.change(|script| {
+        script.version = 2;
+        script.complete_length = 900_000;
+    });
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(2, 0, 900_000), "wrong bytes");
+}
+
+#[tokio::test]
+async fn an_answer_that_must_not_be_stored_is_handed_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let headers = "cache-control: no-store\r\n";
+    let origin = Origin::start(Script {
+        headers,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let got = sidecar.routed("").await;
+    assert_eq!(
+        (got.status.as_u16(), got.field("x-viewcache-handback")),
+        (421, "declined")
+    );
+    assert!(matches!(sidecar.decide("").await, Decision::Miss { .. }));
+}
+
+#[tokio::test]
+async fn an_unreachable_origin_is_handed_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = "127.0.0.1:1".parse().unwrap();
+    let sidecar = Sidecar::start(dir.path(), nowhere, &[]).await;
+    let got = sidecar.routed("").await;
+    assert_eq!(
+        (got.status.as_u16(), got.field("x-viewcache-handback")),
+        (421, "origin")
+    );
+}
+
+#[tokio::test]
+async fn an_origin_that_ignores_ranges_fills_from_its_first_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script {
+        ignores_ranges: true,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    let got = sidecar.routed("50000-399999").await;
+    assert_eq!(got.status, 206);
+    assert!(
+        got.whole && got.body == body(1, 50_000, 400_000),
+        "wrong bytes"
+    );
+}
+
+#[tokio::test]
+async fn without_a_validator_no_two_transfers_are_joined() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script {
+        without_validator: true,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let got = sidecar.routed("0-99999").await;
+    assert!(got.whole && got.body == body(1, 0, 100_000), "wrong bytes");
+    sidecar.stored(100_000).await;
+    assert_eq!(sidecar.decide("0-99999").await, Decision::Hit);
+    assert!(matches!(
+        sidecar.decide("").await,
+        Decision::Miss { grant: Some(_), .. }
+    ));
+    let got = sidecar.routed("").await;
+    assert_eq!(got.status, 421);
+}
+
+#[tokio::test]
+async fn a_damaged_piece_is_healed_inside_the_response() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("", 0, N).await;
+    sidecar.stored(N).await;
+    for folder in std::fs::read_dir(dir.path().join("segments")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[300_000] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    assert!(0 < origin.sent(), "nothing was read again");
+    let metrics = sidecar.manage("GET", "/metrics").await;
+    assert!(
+        String::from_utf8(metrics.body)
+            .unwrap()
+            .contains("viewcache_healed_total 1")
+    );
+    sidecar.stored(N).await;
+    assert_eq!(sidecar.decide("").await, Decision::Hit);
+}
+
+#[tokio::test]
+async fn late_chunks_of_a_dead_generation_are_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let fill = sidecar.granted("").await;
+    let old = generation(1, N);
+    sidecar.begin(fill, &old, 0, N).await;
+    sidecar
+        .chunk(fill, old.id(Profile::Generic, ""), 0, body(1, 0, 1000))
+        .await;
+    let new = generation(2, N);
+    sidecar.begin(fill, &new, 0, N).await;
+    let late = sidecar.chunk(
+        fill,
+        old.id(Profile::Generic, ""),
+        1000,
+        body(1, 1000, 2000),
+    );
+    sidecar.end(fill, Outcome::Abandoned).await;
+    assert_eq!(late.await.status, 410);
+    assert_eq!(sidecar.entity().await["cached_bytes"], 0);
+}
+
+#[tokio::test]
+async fn messages_that_cannot_be_read_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let got = sidecar.manage("GET", "/v1/entities/xyz").await;
+    assert_eq!(got.status, 400);
+    assert_eq!(got.field("content-type"), "application/problem+json");
+    assert!(
+        String::from_utf8(got.body)
+            .unwrap()
+            .contains("not 32 hex digits")
+    );
+    let got = sidecar.manage("GET", "/v1/entities?limit=0").await;
+    assert!(String::from_utf8(got.body).unwrap().contains("limit"));
+    let got = sidecar.manage("GET", "/nothing").await;
+    assert_eq!(got.status, 404);
+    let got = sidecar.manage("PUT", "/v1/entities").await;
+    assert_eq!(got.status, 405);
+}
