@@ -184,18 +184,16 @@ fn part(asked: &Asked, fields: &Fields<'_>) -> Result<(ByteRange, u64), DeclineR
 }
 
 fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason> {
-    let encodings = fields.all("content-encoding").flat_map(|v| v.split(','));
-    if encodings
-        .map(str::trim)
+    if fields
+        .list("content-encoding")
         .any(|coding| !coding.eq_ignore_ascii_case("identity"))
     {
         return Err(DeclineReason::Encoding);
     }
     // Stored bytes are the identity coding, which every client accepts unless it says otherwise,
     // so what varies only by Accept-Encoding does not vary here.
-    let varies = fields.all("vary").flat_map(|v| v.split(','));
-    if varies
-        .map(str::trim)
+    if fields
+        .list("vary")
         .any(|name| !name.eq_ignore_ascii_case("accept-encoding"))
     {
         return Err(DeclineReason::Vary);
@@ -250,11 +248,7 @@ fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineR
         "via",
         "alt-svc",
     ];
-    let named: Vec<&str> = fields
-        .all("connection")
-        .flat_map(|v| v.split(','))
-        .map(str::trim)
-        .collect();
+    let named: Vec<&str> = fields.list("connection").collect();
     let kept = |name: &str| {
         !name.starts_with(':')
             && !name.starts_with("x-envoy-")
