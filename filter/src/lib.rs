@@ -15,6 +15,7 @@
     )
 )]
 
+// In reading order.
 pub mod head;
 
 pub mod config;

@@ -1,0 +1,127 @@
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+
+#[test]
+fn nothing_written_means_the_defaults() {
+    for text in ["", "  \n", "{}"] {
+        assert_eq!(
+            Config::parse(text.as_bytes()),
+            Ok(Config::default()),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn every_field_is_read() {
+    let text = r#"{
+        "profile": "youtube", "paths": ["/videoplayback"], "authorities": ["A.example:80"],
+        "decide_cluster": "d", "ingest_cluster": "i",
+        "decide_timeout": "50ms", "ingest_timeout": "1m",
+        "chunk_min": "1KiB", "chunk_max": "4MiB", "mirror_budget": "1GiB", "max_mirrors": 3
+    }"#;
+    let expect = Config {
+        profile: Profile::Youtube,
+        paths: vec!["/videoplayback".to_owned()],
+        authorities: vec!["a.example:80".to_owned()],
+        decide_cluster: "d".to_owned(),
+        ingest_cluster: "i".to_owned(),
+        decide_timeout: Duration::from_millis(50),
+        ingest_timeout: Duration::from_secs(60),
+        mirror: MirrorLimits {
+            chunk_min: 1024,
+            chunk_max: 4 << 20,
+            budget: 1 << 30,
+            max_mirrors: 3,
+        },
+    };
+    assert_eq!(Config::parse(text.as_bytes()), Ok(expect));
+}
+
+#[test]
+fn an_error_names_field_and_value() {
+    let check = |text: &str, expect: &str| {
+        let error = Config::parse(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{text}: {error}");
+    };
+    check(
+        r#"{"decide_timeout": "fast"}"#,
+        r#"decide_timeout: "fast" is not a duration such as "100ms""#,
+    );
+    check(
+        r#"{"decide_timeout": "0ms"}"#,
+        r#"decide_timeout: "0ms" is not"#,
+    );
+    check(r#"{"decide_timeout": 100}"#, "decide_timeout: 100 is not");
+    check(
+        r#"{"ingest_timeout": "99999999m"}"#,
+        r#"ingest_timeout: "99999999m" is not"#,
+    );
+    check(
+        r#"{"ingest_timeout": "s"}"#,
+        r#"ingest_timeout: "s" is not"#,
+    );
+    check(
+        r#"{"profile": "netflix"}"#,
+        r#"profile: "netflix" is not a profile"#,
+    );
+    check(
+        r#"{"paths": []}"#,
+        "paths: [] is not a list of path prefixes",
+    );
+    check(r#"{"paths": ["videos"]}"#, r#"paths: ["videos"] is not"#);
+    check(r#"{"authorities": ["*"]}"#, r#"authorities: ["*"] is not"#);
+    check(r#"{"authorities": [7]}"#, "authorities: [7] is not");
+    check(
+        r#"{"decide_cluster": ""}"#,
+        r#"decide_cluster: "" is not the name of a cluster"#,
+    );
+    check(
+        r#"{"chunk_max": "5MiB"}"#,
+        r#"chunk_max: "5MiB" is not a size from"#,
+    );
+    check(
+        r#"{"chunk_min": "64kb"}"#,
+        r#"chunk_min: "64kb" is not a size from"#,
+    );
+    check(
+        r#"{"chunk_max": "32KiB"}"#,
+        "chunk_max: 32768 is less than chunk_min",
+    );
+    check(
+        r#"{"mirror_budget": "32KiB"}"#,
+        "mirror_budget: 32768 is less than chunk_min",
+    );
+    check(
+        r#"{"mirror_budget": "9GiB"}"#,
+        r#"mirror_budget: "9GiB" is not"#,
+    );
+    check(
+        r#"{"max_mirrors": 0}"#,
+        "max_mirrors: 0 is not a number above 0",
+    );
+    check(r#"{"max_mirrors": -1}"#, "max_mirrors: -1 is not");
+    check(
+        r#"{"decide_timout": "1s"}"#,
+        "configuration: unknown field `decide_timout`",
+    );
+    check("[]", "configuration: ");
+    check("\u{1}", "configuration: ");
+}
+
+#[test]
+fn text_that_is_not_utf8_is_an_error() {
+    assert!(Config::parse(b"{\"profile\": \"\xff\"}").is_err());
+}
+
+#[test]
+fn sizes_stay_below_a_32_bit_address_space() {
+    for value in ["4GiB", "4294968320B", "18446744073709551615GiB"] {
+        let text = format!(r#"{{"mirror_budget": "{value}"}}"#);
+        let error = Config::parse(text.as_bytes()).unwrap_err().to_string();
+        let expect = format!(r#"mirror_budget: "{value}" is not a size from "1KiB" to "1GiB""#);
+        assert_eq!(error, expect);
+    }
+}

@@ -1,0 +1,341 @@
+//! One request and its response: the state machine. Events go in, effects come out, both plain
+//! values; it calls nobody. Every failure ends in "to the origin, untouched", and here is where
+//! that is decided.
+
+mod effect;
+mod filling;
+
+use std::mem;
+use std::rc::Rc;
+
+use viewcache_protocol::{
+    Begin, CacheStatus, DecideRequest, Decision, DeclineReason, FillId, Forward, Outcome,
+    PROTOCOL_VERSION, Route, Transfer, Wanted, header,
+};
+
+use crate::budget::{Budget, Lease};
+use crate::callout::Failure;
+use crate::config::Config;
+use crate::counter::Counter;
+use crate::head::{Fields, RequestHead, ResponseHead};
+use crate::mirror::Mirror;
+use crate::profile::{self, BypassReason};
+
+use filling::{Filling, end};
+
+pub use effect::{Effect, Event};
+
+/// What a response says whose request went to the origin.
+#[derive(Debug)]
+struct Note {
+    /// Why it went there.
+    forward: Forward,
+    /// Why it is not stored.
+    detail: &'static str,
+}
+
+/// A grant that waits for the response.
+#[derive(Debug)]
+struct Granted {
+    /// What was asked of the origin.
+    wanted: Wanted,
+    /// Why it was asked.
+    forward: Forward,
+    /// What mirror messages name the fill by.
+    fill: FillId,
+}
+
+/// Where the exchange is, with what is needed from there on.
+#[derive(Debug)]
+enum State {
+    /// The request has not come. A local reply may come without it.
+    New,
+    /// The decision is awaited and the request paused.
+    Asking(Wanted),
+    /// Sent to the sidecar.
+    Routed,
+    /// Sent to the origin, to be mirrored if its response may be stored.
+    Granted(Granted),
+    /// Sent to the origin, not to be mirrored.
+    Passing(Note),
+    /// The response's body passes.
+    Filling(Filling),
+    /// Nothing more to do.
+    Over,
+}
+
+/// The exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What the filter runs by.
+    config: Rc<Config>,
+    /// The memory shared with the other streams.
+    budget: Rc<Budget>,
+    /// Where it is.
+    state: State,
+}
+
+impl Exchange {
+    /// One that has not begun.
+    pub fn new(config: Rc<Config>, budget: Rc<Budget>) -> Self {
+        Self {
+            config,
+            budget,
+            state: State::New,
+        }
+    }
+
+    /// Whether the request has to wait.
+    pub fn waiting(&self) -> bool {
+        matches!(self.state, State::Asking(_))
+    }
+
+    /// Whether chunks are being sent, so that their buffer is needed.
+    pub fn mirroring(&self) -> bool {
+        matches!(&self.state, State::Filling(filling) if filling.active())
+    }
+
+    /// Takes an event; says what is to be done, in this order. An event that does not belong
+    /// where the exchange is does nothing: local replies come at any time.
+    pub fn on(&mut self, event: Event<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let state = mem::replace(&mut self.state, State::Over);
+        self.state = match (state, event) {
+            (State::New, Event::Request(head)) => self.request(head, &mut effects),
+            (State::Asking(wanted), Event::Decided(Ok(decision))) => {
+                decided(wanted, decision, &mut effects)
+            }
+            (State::Asking(_), Event::Decided(Err(failure))) => failed(failure, &mut effects),
+            // A local reply overtook the decision, whose request must not be touched any more.
+            (State::Asking(_), Event::Response(_)) => State::Over,
+            (State::Routed, Event::Response(head)) => routed(head, &mut effects),
+            (State::Passing(note), Event::Response(_)) => {
+                effects.push(note.annotate());
+                State::Over
+            }
+            (State::Granted(granted), Event::Response(head)) => {
+                self.response(granted, head, &mut effects)
+            }
+            (State::Granted(granted), Event::Done) => {
+                let key = granted.wanted.key;
+                effects.push(end(granted.fill, key, None, Outcome::Abandoned));
+                State::Over
+            }
+            (State::Filling(filling), event) => match filling.on(event, &mut effects) {
+                Some(filling) => State::Filling(filling),
+                None => State::Over,
+            },
+            (_, Event::Done) => State::Over,
+            (state, _) => state,
+        };
+        effects
+    }
+
+    fn request(&self, head: &RequestHead, effects: &mut Vec<Effect>) -> State {
+        // Envoy's configuration removes these before the filter; this is the second net.
+        let forged = head.fields.names_with_prefix(header::PREFIX);
+        effects.extend(forged.into_iter().map(Effect::RemoveRequestHeader));
+        match profile::identify(&self.config, head) {
+            Ok(wanted) => {
+                let request = DecideRequest {
+                    version: PROTOCOL_VERSION,
+                    wanted: wanted.clone(),
+                };
+                effects.push(Effect::Decide(request));
+                State::Asking(wanted)
+            }
+            Err(reason) => {
+                effects.push(Effect::Count(Counter::Bypass));
+                State::Passing(Note::from(reason))
+            }
+        }
+    }
+
+    /// The origin's response to a miss that may be mirrored.
+    fn response(&self, granted: Granted, head: &ResponseHead, effects: &mut Vec<Effect>) -> State {
+        let Granted {
+            wanted,
+            forward,
+            fill,
+        } = granted;
+        let status = head.status();
+        let annotate = |stored, detail| {
+            let status = CacheStatus::Forwarded {
+                reason: forward,
+                // For an unknown entity the response's own status says it all.
+                status: (forward != Forward::UriMiss).then_some(status),
+                stored,
+                collapsed: false,
+                detail,
+            };
+            Effect::Annotate(status.to_string())
+        };
+        let judged = readable(&head.fields)
+            .and_then(|headers| Transfer::judge(&wanted.asked(), status, &headers));
+        let transfer = match judged {
+            Ok(transfer) => transfer,
+            Err(reason) => {
+                effects.push(Effect::Count(Counter::MirrorDeclined));
+                effects.push(annotate(false, Some(reason.as_str())));
+                effects.push(end(fill, wanted.key, None, Outcome::Declined(reason)));
+                return State::Over;
+            }
+        };
+        if head.end_of_stream {
+            effects.push(annotate(false, Some("no-body")));
+            effects.push(end(fill, wanted.key, None, Outcome::Abandoned));
+            return State::Over;
+        }
+        let generation = transfer
+            .generation
+            .id(wanted.key.profile(), &fill.to_string());
+        let lease = Lease::start(&self.budget, self.config.mirror);
+        let mirror = Mirror::new(transfer.range, lease);
+        if mirror.active() {
+            effects.push(Effect::Count(Counter::MirrorStarted));
+            effects.push(annotate(true, None));
+            let begin = Begin {
+                version: PROTOCOL_VERSION,
+                key: wanted.key.clone(),
+                generation: transfer.generation,
+                range: transfer.range,
+                headers: transfer.headers,
+            };
+            effects.push(Effect::Begin { fill, begin });
+        } else {
+            // Nobody has to wait for a fill that does not come; what is delivered is still told at
+            // the end.
+            effects.push(Effect::Count(Counter::MirrorShed));
+            effects.push(annotate(false, Some("shed")));
+            effects.push(end(fill, wanted.key.clone(), None, Outcome::Abandoned));
+        }
+        State::Filling(Filling::new(wanted.key, fill, generation, mirror))
+    }
+}
+
+impl Note {
+    fn annotate(&self) -> Effect {
+        let status = CacheStatus::Forwarded {
+            reason: self.forward,
+            status: None,
+            stored: false,
+            collapsed: false,
+            detail: Some(self.detail),
+        };
+        Effect::Annotate(status.to_string())
+    }
+}
+
+impl From<BypassReason> for Note {
+    fn from(reason: BypassReason) -> Self {
+        Self {
+            forward: reason.forward(),
+            detail: reason.as_str(),
+        }
+    }
+}
+
+fn decided(wanted: Wanted, decision: Decision, effects: &mut Vec<Effect>) -> State {
+    let (counter, state) = match decision {
+        Decision::Hit => (Counter::Hit, route(&wanted, Route::Hit, effects)),
+        Decision::Partial => (Counter::Partial, route(&wanted, Route::Partial, effects)),
+        Decision::Miss {
+            forward,
+            grant: Some(grant),
+        } => {
+            let granted = Granted {
+                wanted,
+                forward: forward.into(),
+                fill: grant.fill,
+            };
+            (Counter::Miss, State::Granted(granted))
+        }
+        Decision::Miss {
+            forward,
+            grant: None,
+        } => {
+            let note = Note {
+                forward: forward.into(),
+                detail: "not-granted",
+            };
+            (Counter::Miss, State::Passing(note))
+        }
+    };
+    effects.push(Effect::Count(counter));
+    effects.push(Effect::Resume);
+    state
+}
+
+/// Envoy picks the route anew when the request resumes, by these headers.
+fn route(wanted: &Wanted, route: Route, effects: &mut Vec<Effect>) -> State {
+    let headers = wanted.to_headers().into_iter();
+    effects.extend(headers.map(|(name, value)| Effect::SetRequestHeader(name, value)));
+    effects.push(Effect::SetRequestHeader(
+        header::ROUTE,
+        route.as_str().to_owned(),
+    ));
+    State::Routed
+}
+
+fn failed(failure: Failure, effects: &mut Vec<Effect>) -> State {
+    effects.push(Effect::Count(Counter::DecideFailure));
+    effects.push(Effect::Resume);
+    State::Passing(Note {
+        forward: Forward::Bypass,
+        detail: failure.as_str(),
+    })
+}
+
+/// The sidecar's answer has its own Cache-Status and a header that says whose it is; without that
+/// header Envoy has failed over to the origin.
+fn routed(head: &ResponseHead, effects: &mut Vec<Effect>) -> State {
+    let ours = head.fields.names_with_prefix(header::PREFIX);
+    effects.extend(ours.into_iter().map(Effect::RemoveResponseHeader));
+    if !head.fields.has(header::SERVED) {
+        effects.push(Effect::Count(Counter::Failover));
+        effects.push(
+            Note {
+                forward: Forward::Bypass,
+                detail: "failover",
+            }
+            .annotate(),
+        );
+    }
+    State::Over
+}
+
+/// The response's fields as text. Bytes that are none are left out, unless they could decide
+/// whether and as what the body may be stored.
+fn readable(fields: &Fields) -> Result<Vec<(String, String)>, DeclineReason> {
+    const DECIDING: [&str; 11] = [
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "date",
+        "etag",
+        "last-modified",
+        "set-cookie",
+        "vary",
+    ];
+    let mut texts = Vec::with_capacity(fields.0.len());
+    for (name, value) in &fields.0 {
+        match std::str::from_utf8(value) {
+            Ok(value) => texts.push((name.to_ascii_lowercase(), value.to_owned())),
+            Err(_)
+                if DECIDING
+                    .iter()
+                    .any(|deciding| name.eq_ignore_ascii_case(deciding)) =>
+            {
+                return Err(DeclineReason::Headers);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests;

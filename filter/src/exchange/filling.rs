@@ -1,0 +1,135 @@
+//! The part of an exchange in which a body passes whose fill was granted.
+
+use viewcache_protocol::{ByteRange, ChunkHead, End, EntityKey, FillId, GenerationId, Outcome};
+
+use super::effect::{Effect, Event};
+use crate::callout::Answer;
+use crate::counter::Counter;
+use crate::mirror::{Mirror, Step};
+
+/// A body on its way.
+#[derive(Debug)]
+pub(super) struct Filling {
+    /// The entity.
+    key: EntityKey,
+    /// What mirror messages name the fill by.
+    fill: FillId,
+    /// What the bytes belong to.
+    generation: GenerationId,
+    /// How the body is cut.
+    mirror: Mirror,
+}
+
+impl Filling {
+    pub(super) fn new(
+        key: EntityKey,
+        fill: FillId,
+        generation: GenerationId,
+        mirror: Mirror,
+    ) -> Self {
+        Self {
+            key,
+            fill,
+            generation,
+            mirror,
+        }
+    }
+
+    /// Whether more chunks will come.
+    pub(super) fn active(&self) -> bool {
+        self.mirror.active()
+    }
+
+    /// Takes an event; `None` when the body is over.
+    pub(super) fn on(mut self, event: Event<'_>, effects: &mut Vec<Effect>) -> Option<Self> {
+        match event {
+            Event::Frame { len, last } => {
+                let steps = self.mirror.frame(len);
+                effects.extend(steps.into_iter().map(|step| self.effect(step)));
+                if last {
+                    self.end(effects);
+                    return None;
+                }
+            }
+            // A lost `begin` leaves nobody to take chunks.
+            Event::BeginAnswered(Answer::Lost) | Event::Unreadable => {
+                if self.mirror.active() {
+                    effects.push(Effect::Count(Counter::MirrorShed));
+                }
+                self.mirror.stop();
+            }
+            Event::BeginAnswered(answer) => self.answered(answer, effects),
+            Event::ChunkAnswered(answer) => {
+                if answer == Answer::Lost {
+                    effects.push(Effect::Count(Counter::ChunkLost));
+                }
+                self.answered(answer, effects);
+            }
+            Event::Done => {
+                self.end(effects);
+                return None;
+            }
+            Event::Request(_) | Event::Decided(_) | Event::Response(_) => {}
+        }
+        Some(self)
+    }
+
+    fn answered(&mut self, answer: Answer, effects: &mut Vec<Effect>) {
+        let was_active = self.mirror.active();
+        let step = self.mirror.answered(answer);
+        effects.extend(step.map(|step| self.effect(step)));
+        if was_active && !self.mirror.active() && answer == Answer::Lost {
+            effects.push(Effect::Count(Counter::MirrorShed));
+        }
+    }
+
+    fn effect(&self, step: Step) -> Effect {
+        match step {
+            Step::Copy { at, len, capacity } => Effect::Copy { at, len, capacity },
+            Step::Forget { len } => Effect::Forget { len },
+            Step::Send(chunk) => {
+                let (entity, generation) = (self.key.id(), self.generation);
+                let head = ChunkHead {
+                    entity,
+                    generation,
+                    offset: chunk.offset,
+                };
+                Effect::Chunk {
+                    fill: self.fill,
+                    head,
+                    len: chunk.len,
+                    source: chunk.source,
+                }
+            }
+        }
+    }
+
+    /// By the body's end, or because the viewer or the origin is gone.
+    fn end(mut self, effects: &mut Vec<Effect>) {
+        let rest = self.mirror.flush();
+        effects.extend(rest.map(|step| self.effect(step)));
+        let outcome = if self.mirror.complete() {
+            Outcome::Complete
+        } else {
+            Outcome::Abandoned
+        };
+        effects.push(end(self.fill, self.key, self.mirror.delivered(), outcome));
+    }
+}
+
+/// The last word on a fill.
+pub(super) fn end(
+    fill: FillId,
+    key: EntityKey,
+    delivered: Option<ByteRange>,
+    outcome: Outcome,
+) -> Effect {
+    Effect::End {
+        fill,
+        end: End {
+            key,
+            delivered,
+            outcome,
+        },
+    }
+}

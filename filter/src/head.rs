@@ -1,0 +1,157 @@
+//! Message heads as the host hands them over: names in lower case, pseudo-headers among them, and
+//! values that are any bytes at all, because Envoy lets non-UTF-8 values through.
+
+/// The header fields of one message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(pub Vec<(String, Vec<u8>)>);
+
+impl Fields {
+    /// The values of every field with this name.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, value)| value.as_slice())
+    }
+
+    /// The first such value.
+    pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// Whether there is such a field.
+    pub fn has(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// The distinct names that begin with `prefix`.
+    pub fn names_with_prefix(&self, prefix: &str) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .0
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|n| n.starts_with(prefix))
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// What is known of a request when its headers have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Header fields and pseudo-headers.
+    pub fields: Fields,
+    /// Whether no body follows.
+    pub end_of_stream: bool,
+    /// The client's address as Envoy prints it, port included; empty when unknown.
+    pub address: Vec<u8>,
+}
+
+impl RequestHead {
+    /// The viewer: 16 hex digits that say nothing about whom they name. One player opens many
+    /// connections, so the port does not take part.
+    pub fn viewer(&self) -> String {
+        let host = without_port(&self.address);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&host.len().to_le_bytes());
+        hasher.update(host);
+        hasher.update(self.fields.first("user-agent").unwrap_or_default());
+        let leading = hasher
+            .finalize()
+            .as_bytes()
+            .first_chunk()
+            .copied()
+            .unwrap_or([0; 8]);
+        format!("{:016x}", u64::from_be_bytes(leading))
+    }
+}
+
+/// `1.2.3.4:5` and `[::1]:5` lose their port; what has none, such as a socket's path, stays.
+fn without_port(address: &[u8]) -> &[u8] {
+    let is_port = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    match address
+        .iter()
+        .rposition(|&b| b == b':')
+        .and_then(|at| address.split_at_checked(at))
+    {
+        Some((host, [_, port @ ..])) if is_port(port) => host,
+        _ => address,
+    }
+}
+
+/// What is known of a response when its headers have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// Header fields and pseudo-headers.
+    pub fields: Fields,
+    /// Whether no body follows.
+    pub end_of_stream: bool,
+}
+
+impl ResponseHead {
+    /// The status; 0 when it cannot be read, which is none that is stored.
+    pub fn status(&self) -> u16 {
+        let digits = self
+            .fields
+            .first(":status")
+            .and_then(|v| std::str::from_utf8(v).ok());
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    fn head(address: &str, agent: &[u8]) -> RequestHead {
+        RequestHead {
+            fields: Fields(vec![("user-agent".to_owned(), agent.to_vec())]),
+            end_of_stream: true,
+            address: address.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_viewer_is_an_address_and_an_agent() {
+        let viewer = head("10.0.0.1:1234", b"vlc\xff").viewer();
+        assert_eq!(viewer.len(), 16);
+        assert!(viewer.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_eq!(viewer, head("10.0.0.1:999", b"vlc\xff").viewer());
+        assert_ne!(viewer, head("10.0.0.2:1234", b"vlc\xff").viewer());
+        assert_ne!(viewer, head("10.0.0.1:1234", b"mpv").viewer());
+    }
+
+    #[test]
+    fn only_a_port_is_cut_off() {
+        let check = |address: &str, expect: &str| {
+            assert_eq!(without_port(address.as_bytes()), expect.as_bytes());
+        };
+        check("1.2.3.4:80", "1.2.3.4");
+        check("[::1]:80", "[::1]");
+        check("[::1]", "[::1]");
+        check("/run/a:b.sock", "/run/a:b.sock");
+        check("1.2.3.4:", "1.2.3.4:");
+        check("", "");
+    }
+
+    #[test]
+    fn a_status_that_cannot_be_read_is_none() {
+        let status = |value: &[u8]| {
+            let fields = Fields(vec![(":status".to_owned(), value.to_vec())]);
+            ResponseHead {
+                fields,
+                end_of_stream: false,
+            }
+            .status()
+        };
+        assert_eq!(status(b"206"), 206);
+        assert_eq!(status(b"\xff"), 0);
+        assert_eq!(ResponseHead::default().status(), 0);
+    }
+}

@@ -1,0 +1,253 @@
+//! From a request's head to the entity and the range it wants, or the reason for which the cache
+//! is not consulted.
+
+mod query;
+mod youtube;
+
+use viewcache_protocol::{
+    CacheControl, EntityKey, Forward, Profile, RangeError, RangeSpec, Wanted,
+};
+
+use crate::config::Config;
+use crate::head::{Fields, RequestHead};
+
+/// Why the cache is not consulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BypassReason {
+    /// A method other than GET and HEAD.
+    Method,
+    /// HEAD, which is not answered from the store yet.
+    Head,
+    /// A path outside the configured prefixes.
+    Path,
+    /// An authority that is not configured.
+    Authority,
+    /// A protocol upgrade.
+    Upgrade,
+    /// A request with a body.
+    Body,
+    /// Credentials (RFC 9111 section 3.5).
+    Authorization,
+    /// A precondition; the sidecar is not told of them.
+    Condition,
+    /// The client said `no-cache`.
+    NoCache,
+    /// The client said `no-store`.
+    NoStore,
+    /// A Range in a unit other than bytes.
+    RangeUnit,
+    /// More than one range.
+    SeveralRanges,
+    /// A Range that cannot be read.
+    MalformedRange,
+    /// A needed header that is missing or not visible ASCII.
+    UnreadableHeader,
+    /// A URL too long for a key.
+    UrlTooLong,
+    /// Not a video's URL in this profile.
+    NotAVideo,
+    /// A video's URL without the parameters that name the bytes.
+    MissingParameters,
+    /// A video's URL in which a parameter stands twice.
+    ConflictingParameters,
+    /// An answer that would be framed (UMP, SABR), not the video's bytes.
+    Ump,
+}
+
+impl BypassReason {
+    /// The token in logs and Cache-Status details.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Head => "head",
+            Self::Path => "path",
+            Self::Authority => "authority",
+            Self::Upgrade => "upgrade",
+            Self::Body => "body",
+            Self::Authorization => "authorization",
+            Self::Condition => "condition",
+            Self::NoCache => "no-cache",
+            Self::NoStore => "no-store",
+            Self::RangeUnit => "range-unit",
+            Self::SeveralRanges => "several-ranges",
+            Self::MalformedRange => "malformed-range",
+            Self::UnreadableHeader => "unreadable-header",
+            Self::UrlTooLong => "url-too-long",
+            Self::NotAVideo => "not-a-video",
+            Self::MissingParameters => "missing-parameters",
+            Self::ConflictingParameters => "conflicting-parameters",
+            Self::Ump => "ump",
+        }
+    }
+
+    /// What Cache-Status says of it.
+    pub const fn forward(self) -> Forward {
+        match self {
+            Self::Method => Forward::Method,
+            Self::NoCache | Self::NoStore => Forward::Request,
+            _ => Forward::Bypass,
+        }
+    }
+}
+
+impl From<RangeError> for BypassReason {
+    fn from(error: RangeError) -> Self {
+        match error {
+            RangeError::OtherUnit => Self::RangeUnit,
+            RangeError::Several => Self::SeveralRanges,
+            RangeError::Malformed => Self::MalformedRange,
+        }
+    }
+}
+
+/// What the profile reads from the URL.
+struct Url<'a> {
+    scheme: &'a str,
+    authority: String,
+    /// Path and query.
+    target: &'a str,
+}
+
+/// Turns a request into what it wants.
+///
+/// # Errors
+/// The first reason for which the cache is not consulted.
+pub fn identify(config: &Config, head: &RequestHead) -> Result<Wanted, BypassReason> {
+    let fields = &head.fields;
+    match fields.first(":method") {
+        Some(b"GET") => {}
+        Some(b"HEAD") => return Err(BypassReason::Head),
+        _ => return Err(BypassReason::Method),
+    }
+    let url = url(config, fields)?;
+    judge(head)?;
+    let range = range(fields)?;
+    let mut wanted = match config.profile {
+        Profile::Generic => generic(&url)?,
+        Profile::Youtube => youtube::identify(url.target)?,
+    };
+    match (range, wanted.range) {
+        (Some(_), Some(_)) => return Err(BypassReason::SeveralRanges),
+        (Some(range), None) => wanted.range = Some(range),
+        (None, _) => {}
+    }
+    wanted.viewer = head.viewer();
+    Ok(wanted)
+}
+
+fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason> {
+    // Visible ASCII, because parts of these travel on in headers.
+    let required = |name| match fields.first(name).map(std::str::from_utf8) {
+        Some(Ok(text)) if text.bytes().all(|b| b.is_ascii_graphic()) => Ok(text),
+        _ => Err(BypassReason::UnreadableHeader),
+    };
+    let target = required(":path")?;
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    if !config.paths.iter().any(|prefix| path.starts_with(prefix)) {
+        return Err(BypassReason::Path);
+    }
+    let authority = required(":authority")?.to_ascii_lowercase();
+    if !config.authorities.is_empty() && !config.authorities.contains(&authority) {
+        return Err(BypassReason::Authority);
+    }
+    Ok(Url {
+        scheme: required(":scheme")?,
+        authority,
+        target,
+    })
+}
+
+/// Whether the answer may come from a store, as far as the profile has no say in it.
+fn judge(head: &RequestHead) -> Result<(), BypassReason> {
+    const CONDITIONS: [&str; 5] = [
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-range",
+    ];
+    let fields = &head.fields;
+    if fields.has("upgrade") {
+        return Err(BypassReason::Upgrade);
+    }
+    if !head.end_of_stream {
+        return Err(BypassReason::Body);
+    }
+    if fields.has("authorization") {
+        return Err(BypassReason::Authorization);
+    }
+    if CONDITIONS.iter().any(|name| fields.has(name)) {
+        return Err(BypassReason::Condition);
+    }
+    let control = texts(fields, "cache-control")?;
+    let control = if control.is_empty() {
+        // Pragma counts only where Cache-Control is absent (RFC 9111 section 5.4).
+        texts(fields, "pragma")?
+    } else {
+        control
+    };
+    let control = CacheControl::parse(control);
+    if control.no_store {
+        return Err(BypassReason::NoStore);
+    }
+    if control.no_cache {
+        return Err(BypassReason::NoCache);
+    }
+    Ok(())
+}
+
+fn texts<'a>(fields: &'a Fields, name: &'a str) -> Result<Vec<&'a str>, BypassReason> {
+    let text = |value| std::str::from_utf8(value).map_err(|_| BypassReason::UnreadableHeader);
+    fields.all(name).map(text).collect()
+}
+
+fn range(fields: &Fields) -> Result<Option<RangeSpec>, BypassReason> {
+    let mut values = fields.all("range");
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(BypassReason::SeveralRanges);
+    }
+    if std::str::from_utf8(value).is_err() {
+        return Err(BypassReason::UnreadableHeader);
+    }
+    Ok(Some(RangeSpec::parse_header(value)?))
+}
+
+/// Every URL is one entity, its query taken as it stands.
+fn generic(url: &Url<'_>) -> Result<Wanted, BypassReason> {
+    let key = key(
+        Profile::Generic,
+        &format!("{}://{}{}", url.scheme, url.authority, url.target),
+    )?;
+    Ok(wanted(key))
+}
+
+/// The key, or why the URL does not make one.
+fn key(profile: Profile, rest: &str) -> Result<EntityKey, BypassReason> {
+    let prefix = profile.as_str().len().saturating_add(1);
+    let too_long = EntityKey::MAX_LEN < rest.len().saturating_add(prefix);
+    EntityKey::new(profile, rest).map_err(|_| {
+        if too_long {
+            BypassReason::UrlTooLong
+        } else {
+            BypassReason::UnreadableHeader
+        }
+    })
+}
+
+/// The whole of an entity, of which the URL says no more.
+fn wanted(key: EntityKey) -> Wanted {
+    Wanted {
+        key,
+        range: None,
+        range_in_query: false,
+        complete_length: None,
+        viewer: String::new(),
+        origin_path: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

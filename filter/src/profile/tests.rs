@@ -1,0 +1,192 @@
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+
+/// A GET of `/v.mp4` at `A.example`, with these fields added or replaced.
+fn head(more: &[(&str, &[u8])]) -> RequestHead {
+    let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+    let usual: [(&str, &[u8]); 4] = [
+        (":method", b"GET"),
+        (":scheme", b"http"),
+        (":authority", b"A.example"),
+        (":path", b"/v.mp4"),
+    ];
+    for (name, value) in usual {
+        if more.iter().all(|(n, _)| *n != name) {
+            fields.push((name.to_owned(), value.to_vec()));
+        }
+    }
+    fields.extend(
+        more.iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_vec())),
+    );
+    RequestHead {
+        fields: Fields(fields),
+        end_of_stream: true,
+        address: b"10.0.0.1:9".to_vec(),
+    }
+}
+
+fn reason(config: &Config, more: &[(&str, &[u8])]) -> Option<BypassReason> {
+    identify(config, &head(more)).err()
+}
+
+#[test]
+fn any_url_is_an_entity() {
+    let wanted = identify(&Config::default(), &head(&[(":path", b"/V.mp4?a=%2f&b")])).unwrap();
+    assert_eq!(
+        wanted.key.as_str(),
+        "generic:http://a.example/V.mp4?a=%2f&b"
+    );
+    assert_eq!(wanted.range, None);
+    assert_eq!(wanted.viewer.len(), 16);
+    assert_eq!(wanted.origin_path, None);
+    let wanted = identify(&Config::default(), &head(&[("range", b"bytes=5-")])).unwrap();
+    assert_eq!(wanted.range, Some(RangeSpec::From { first: 5 }));
+    assert!(!wanted.range_in_query);
+}
+
+#[test]
+fn what_is_not_consulted_has_a_reason() {
+    use BypassReason as Reason;
+    let check = |more: &[(&str, &[u8])], expect: Option<Reason>| {
+        assert_eq!(reason(&Config::default(), more), expect, "{more:?}");
+    };
+    check(&[], None);
+    check(&[("cache-control", b"max-age=0")], None);
+    check(
+        &[("cache-control", b"max-age=0"), ("pragma", b"no-cache")],
+        None,
+    );
+    check(&[("user-agent", b"\xff")], None);
+    check(&[(":method", b"HEAD")], Some(Reason::Head));
+    check(&[(":method", b"POST")], Some(Reason::Method));
+    check(&[(":method", b"\xff")], Some(Reason::Method));
+    check(&[("upgrade", b"websocket")], Some(Reason::Upgrade));
+    check(&[("authorization", b"\xff")], Some(Reason::Authorization));
+    check(&[("if-match", b"\"v\"")], Some(Reason::Condition));
+    check(&[("if-none-match", b"*")], Some(Reason::Condition));
+    check(&[("if-modified-since", b"x")], Some(Reason::Condition));
+    check(&[("if-unmodified-since", b"x")], Some(Reason::Condition));
+    check(
+        &[("if-range", b"W/\"v\""), ("range", b"bytes=0-")],
+        Some(Reason::Condition),
+    );
+    check(
+        &[("cache-control", b"x"), ("cache-control", b"No-Cache")],
+        Some(Reason::NoCache),
+    );
+    check(
+        &[("cache-control", b"no-store, no-cache")],
+        Some(Reason::NoStore),
+    );
+    check(&[("pragma", b"no-cache")], Some(Reason::NoCache));
+    check(
+        &[("cache-control", b"\xff")],
+        Some(Reason::UnreadableHeader),
+    );
+    check(&[("range", b"items=0-1")], Some(Reason::RangeUnit));
+    check(&[("range", b"bytes=0-1,3-4")], Some(Reason::SeveralRanges));
+    check(
+        &[("range", b"bytes=0-1"), ("range", b"bytes=3-4")],
+        Some(Reason::SeveralRanges),
+    );
+    check(&[("range", b"bytes=0--1")], Some(Reason::MalformedRange));
+    check(
+        &[("range", b"bytes=0-\xff")],
+        Some(Reason::UnreadableHeader),
+    );
+    check(&[(":path", b"/\xff")], Some(Reason::UnreadableHeader));
+    check(
+        &[(":path", "/\u{e9}".as_bytes())],
+        Some(Reason::UnreadableHeader),
+    );
+    check(&[(":authority", b"\xff")], Some(Reason::UnreadableHeader));
+    check(
+        &[(":path", &[b"/".as_slice(), &[b'x'; 9000]].concat())],
+        Some(Reason::UrlTooLong),
+    );
+    let with_body = RequestHead {
+        end_of_stream: false,
+        ..head(&[])
+    };
+    assert_eq!(identify(&Config::default(), &with_body), Err(Reason::Body));
+    assert_eq!(
+        identify(&Config::default(), &RequestHead::default()),
+        Err(Reason::Method)
+    );
+}
+
+#[test]
+fn paths_and_authorities_can_be_chosen() {
+    let config = Config {
+        paths: vec!["/a/".to_owned(), "/v".to_owned()],
+        authorities: vec!["a.example".to_owned()],
+        ..Config::default()
+    };
+    assert_eq!(reason(&config, &[]), None);
+    assert_eq!(reason(&config, &[(":path", b"/a/b?c")]), None);
+    assert_eq!(
+        reason(&config, &[(":path", b"/a")]),
+        Some(BypassReason::Path)
+    );
+    assert_eq!(
+        reason(&config, &[(":path", b"/?/v")]),
+        Some(BypassReason::Path)
+    );
+    assert_eq!(
+        reason(&config, &[(":authority", b"b.example")]),
+        Some(BypassReason::Authority)
+    );
+    assert_eq!(
+        reason(&config, &[(":authority", b"a.example:80")]),
+        Some(BypassReason::Authority)
+    );
+}
+
+#[test]
+fn a_range_may_stand_in_one_place_only() {
+    let config = Config {
+        profile: Profile::Youtube,
+        ..Config::default()
+    };
+    let path: &[u8] = b"/videoplayback?v=a&itag=1&lmt=1&clen=9";
+    let header = identify(&config, &head(&[(":path", path), ("range", b"bytes=1-2")])).unwrap();
+    assert!(header.range.is_some() && !header.range_in_query);
+    let both: &[u8] = b"/videoplayback?v=a&itag=1&lmt=1&clen=9&range=1-2";
+    let range: (&str, &[u8]) = ("range", b"bytes=1-2");
+    assert_eq!(
+        reason(&config, &[(":path", both), range]),
+        Some(BypassReason::SeveralRanges)
+    );
+}
+
+#[test]
+fn reasons_map_to_forwards() {
+    assert_eq!(BypassReason::Method.forward(), Forward::Method);
+    assert_eq!(BypassReason::NoStore.forward(), Forward::Request);
+    assert_eq!(BypassReason::Head.forward(), Forward::Bypass);
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            path: Vec<u8>, query in "[a-z0-9%=&-]{0,40}", authority: Vec<u8>, range: Vec<u8>, control: Vec<u8>,
+            profile in prop_oneof![Just(Profile::Generic), Just(Profile::Youtube)],
+        ) {
+            let config = Config { profile, ..Config::default() };
+            let _ = identify(&config, &head(&[
+                (":path", &path), (":authority", &authority), ("range", &range), ("cache-control", &control),
+            ]));
+            let path = format!("/videoplayback?itag=1&clen=5&lmt=1&{query}");
+            let _ = identify(&config, &head(&[(":path", path.as_bytes())]));
+        }
+    }
+}

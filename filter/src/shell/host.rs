@@ -1,0 +1,121 @@
+//! The host's calls, behind the few functions that are needed of them.
+//!
+//! The SDK panics on a header value that is not UTF-8, on a map that does not exist in the
+//! current phase, and on the headers of a callout that was reset. So only its byte getters stand
+//! here, and each is called in its own phase alone.
+
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+
+use crate::counter::Counter;
+use crate::head::Fields;
+
+/// What a JSON body is announced by.
+pub(super) const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// All fields of the current phase's message.
+pub(super) fn fields(map: MapType) -> Fields {
+    Fields(hostcalls::get_map_bytes(map).unwrap_or_default())
+}
+
+/// The value of one field.
+pub(super) fn value(map: MapType, name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(map, name).ok().flatten()
+}
+
+/// Replaces a field. What fails here and below has no better consequence than to go on without:
+/// every route is correct.
+pub(super) fn set(map: MapType, name: &str, value: &str) {
+    let _ = hostcalls::set_map_value(map, name, Some(value));
+}
+
+/// Adds a field, whatever is there.
+pub(super) fn append(map: MapType, name: &str, value: &str) {
+    let _ = hostcalls::add_map_value(map, name, value);
+}
+
+/// Removes a field.
+pub(super) fn remove(map: MapType, name: &str) {
+    let _ = hostcalls::remove_map_value(map, name);
+}
+
+/// Lets the paused request go on, by a route picked anew. Its headers cannot be set any more.
+pub(super) fn resume() {
+    let _ = hostcalls::resume_http_request();
+}
+
+/// Bytes of a buffer of the current phase; fewer when it holds fewer.
+pub(super) fn bytes(kind: BufferType, start: usize, len: usize) -> Option<Vec<u8>> {
+    hostcalls::get_buffer(kind, start, len).ok().flatten()
+}
+
+/// Bytes of the current frame: all of them or none.
+pub(super) fn frame(at: usize, len: usize) -> Option<Vec<u8>> {
+    bytes(BufferType::HttpResponseBody, at, len).filter(|bytes| bytes.len() == len)
+}
+
+/// The client's address and port, as Envoy sees it.
+pub(super) fn source_address() -> Vec<u8> {
+    hostcalls::get_property(vec!["source", "address"])
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// Dispatches a callout to the sidecar that Envoy picks by hashing the authority `id`. The host
+/// copies the body.
+pub(super) fn post(
+    cluster: &str,
+    path: &str,
+    id: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    timeout: Duration,
+) -> Result<u32, Status> {
+    let mut all = vec![(":method", "POST"), (":path", path), (":authority", id)];
+    all.extend_from_slice(headers);
+    hostcalls::dispatch_http_call(cluster, all, Some(body), Vec::new(), timeout)
+}
+
+/// Asks for `on_tick`.
+pub(super) fn tick_every(period: Duration) {
+    let _ = hostcalls::set_tick_period(period);
+}
+
+/// The host's numbers of the metrics.
+#[derive(Default)]
+pub(super) struct Metrics {
+    /// In the order of [`Counter::ALL`].
+    counters: Vec<Option<u32>>,
+    /// How many streams are being mirrored, over all workers.
+    mirrors: Option<u32>,
+}
+
+impl Metrics {
+    /// Defines them all; the host knows a metric of the same name as the same.
+    pub(super) fn define() -> Self {
+        let define = |kind, name| hostcalls::define_metric(kind, name).ok();
+        let counter = |counter: Counter| define(MetricType::Counter, counter.name());
+        Self {
+            counters: Counter::ALL.into_iter().map(counter).collect(),
+            mirrors: define(MetricType::Gauge, "viewcache.mirrors"),
+        }
+    }
+
+    /// Adds to a counter.
+    pub(super) fn add(&self, counter: Counter, n: usize) {
+        let id = self.counters.get(counter as usize).copied().flatten();
+        increment(id, i64::try_from(n).unwrap_or(i64::MAX));
+    }
+
+    /// Adds to the gauge of mirrored streams.
+    pub(super) fn mirrors(&self, n: i64) {
+        increment(self.mirrors, n);
+    }
+}
+
+fn increment(metric: Option<u32>, n: i64) {
+    let _ = metric.map(|id| hostcalls::increment_metric(id, n));
+}
