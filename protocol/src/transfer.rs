@@ -229,8 +229,7 @@ fn validator(fields: &Fields<'_>) -> Option<Validator> {
 /// Everything but what belongs to one connection, to one range, or to one client
 /// (RFC 9111 section 3.1).
 fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineReason> {
-    const LEFT_OUT: [&str; 17] = [
-        "age",
+    const LEFT_OUT: [&str; 16] = [
         "cache-status",
         "connection",
         "content-length",

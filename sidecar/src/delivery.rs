@@ -129,7 +129,7 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
             let window = live::window(&wanted.key);
             let seq = snapshot.place.seq;
             let now = Instant::now();
-            let next = |at| state.next(seq, at, range.end(), window, now);
+            let next = |at| state.next(seq, at, range.end(), window, now, now);
             let first = next(range.start());
             let gap = match first {
                 Next::Stored(end) if end < range.end() => next(end),
@@ -172,9 +172,11 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
         let stream = Stream {
             service: Arc::clone(service),
             live,
+            seq: snapshot.place.seq,
             snapshot,
             asker,
             at: range.start(),
+            since: Instant::now(),
             end: range.end(),
             window: live::window(&wanted.key),
             sender,

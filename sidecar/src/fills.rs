@@ -11,6 +11,9 @@ pub const LEASE: u64 = 8 << 20;
 /// A lead that has brought no byte for this long is led past.
 pub const STALL: Duration = Duration::from_secs(2);
 
+/// How long a byte is waited for that its lead has passed: chunks overtake each other.
+pub const OVERTAKEN: Duration = Duration::from_millis(200);
+
 /// A lead that has brought no byte for this long has lost its `end` message and is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -25,9 +28,10 @@ struct Lead {
 enum Phase {
     /// Granted; which bytes it will bring is not known before its `begin`.
     Tentative { until: Instant },
-    /// Bringing bytes: everything before `frontier` has come, up to `end` it is expected.
+    /// Bringing bytes: it began at `start`, has come to `frontier`, and goes on to `end`.
     Running {
         seq: u64,
+        start: u64,
         frontier: u64,
         end: u64,
         progressed: Instant,
@@ -52,6 +56,7 @@ impl Leads {
         self.end(fill);
         let phase = Phase::Running {
             seq,
+            start: range.start(),
             frontier: range.start(),
             end: range.end(),
             progressed: now,
@@ -125,6 +130,17 @@ impl Leads {
             Phase::Tentative { .. } => None,
         });
         stalls.filter(|&stall| now < stall).max()
+    }
+
+    /// Whether a running lead has passed `offset`: its byte is in a chunk that was overtaken by
+    /// later ones, or lost.
+    pub fn passed(&self, offset: u64) -> bool {
+        self.0.iter().any(|lead| match lead.phase {
+            Phase::Running {
+                start, frontier, ..
+            } => start <= offset && offset < frontier,
+            Phase::Tentative { .. } => false,
+        })
     }
 
     /// The nearest frontier after `offset` that is still moving: what lies behind it is another's
@@ -206,6 +222,8 @@ mod tests {
         leads.advance(FILL, 200, now);
         assert_eq!(leads.awaited(100 + LEASE, now), Some(now + STALL));
         assert_eq!(leads.awaited(150, now), None);
+        assert!(leads.passed(100) && leads.passed(199));
+        assert!(!leads.passed(99) && !leads.passed(200));
     }
 
     #[test]

@@ -45,12 +45,17 @@ pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration 
 /// Seconds of freshness left at `now`; negative when stale.
 pub fn ttl(headers: &[(String, String)], received: SystemTime, now: SystemTime) -> i64 {
     let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
-    seconds(lifetime(headers, received)).saturating_sub(seconds(age(received, now)))
+    seconds(lifetime(headers, received)).saturating_sub(seconds(age(headers, received, now)))
 }
 
-/// The response's age at `now`; a clock that went backwards makes it 0.
-pub fn age(received: SystemTime, now: SystemTime) -> Duration {
-    now.duration_since(received).unwrap_or_default()
+/// The response's age at `now` (RFC 9111 section 4.2.3): what it had when it came, and how long it
+/// has been here. A clock that went backwards adds nothing.
+pub fn age(headers: &[(String, String)], received: SystemTime, now: SystemTime) -> Duration {
+    let told = headers.iter().find(|(name, _)| name == "age");
+    let told = told
+        .and_then(|(_, value)| value.trim().parse().ok())
+        .unwrap_or(0);
+    now.duration_since(received).unwrap_or_default() + Duration::from_secs(u32::into(told))
 }
 
 #[cfg(test)]
@@ -94,6 +99,17 @@ mod tests {
         check(&[("last-modified", "Sun, 06 Nov 1994 08:49:30 GMT")], 3600);
         check(&[("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT")], 8640);
         check(&[("last-modified", "Tue, 06 Nov 1984 08:49:37 GMT")], 86400);
+    }
+
+    #[test]
+    fn the_age_that_a_response_came_with_counts() {
+        let received = httpdate::parse_http_date(RECEIVED).unwrap();
+        let fields = [("cache-control", "max-age=60"), ("age", "50")];
+        let headers = fields.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(
+            ttl(&headers, received, received + Duration::from_secs(9)),
+            1
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use viewcache_protocol::message::ForwardToken;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey, Wanted};
 
 use crate::extents::Extents;
-use crate::fills::{LEASE, Leads, STALL};
+use crate::fills::{LEASE, Leads, OVERTAKEN, STALL};
 use crate::freshness;
 use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Row, Rows};
 
@@ -195,9 +195,17 @@ impl State {
         }
     }
 
-    /// How a response of generation `seq` goes on at `offset`, which is before `end`.
-    /// `window` bounds what one fetch asks for.
-    pub fn next(&self, seq: u64, offset: u64, end: u64, window: u64, now: Instant) -> Next {
+    /// How a response of generation `seq` goes on at `offset`, which it came to at `since` and
+    /// which is before `end`. `window` bounds what one fetch asks for.
+    pub fn next(
+        &self,
+        seq: u64,
+        offset: u64,
+        end: u64,
+        window: u64,
+        since: Instant,
+        now: Instant,
+    ) -> Next {
         if self
             .record
             .generation
@@ -209,15 +217,20 @@ impl State {
         if let Some(run_end) = self.stored.run_end(offset) {
             return Next::Stored(run_end.min(end));
         }
-        if self.writing.run_end(offset).is_some() {
-            return Next::Follow(now + STALL);
+        // A disk that hangs must not hang the viewer: after a while its bytes are fetched too.
+        let written_until = self.writing.run_end(offset);
+        if written_until.is_some() && now < since + STALL {
+            return Next::Follow(since + STALL);
         }
         if let Some(stall) = self.leads.awaited(offset, now) {
             return Next::Follow(stall);
         }
+        if self.leads.passed(offset) && now < since + OVERTAKEN {
+            return Next::Follow(since + OVERTAKEN);
+        }
         let stops = [
+            written_until.or_else(|| self.writing.next_start(offset)),
             self.stored.next_start(offset),
-            self.writing.next_start(offset),
             self.leads.next_frontier(offset, now),
         ];
         let stop = stops.into_iter().flatten().min().unwrap_or(end).min(end);

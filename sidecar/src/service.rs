@@ -84,6 +84,7 @@ impl Service {
         let mut state = live.state();
         state.leads.expire(now);
         state.record.last_accessed = millis(wall);
+        state.dirty = true;
         let decision = match state.judge(live.id, &request.wanted, wall, now) {
             Judgement::Hit => Decision::Hit,
             Judgement::Partial => Decision::Partial,

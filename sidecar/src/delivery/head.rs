@@ -29,7 +29,8 @@ impl Head {
     ) -> Self {
         let partial = wanted.range.is_some() && !wanted.range_in_query;
         let mut headers = snapshot.generation.headers.clone();
-        headers.retain(|(name, _)| name != "accept-ranges");
+        let age = freshness::age(&headers, snapshot.generation.received(), now).as_secs();
+        headers.retain(|(name, _)| name != "accept-ranges" && name != "age");
         let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
         add("content-length", range.len().to_string());
         if partial {
@@ -44,7 +45,6 @@ impl Head {
             );
         }
         add("accept-ranges", "bytes".to_owned());
-        let age = freshness::age(snapshot.generation.received(), now).as_secs();
         add("age", age.to_string());
         add("cache-status", cache_status.to_string());
         let hit = matches!(cache_status, CacheStatus::Hit { .. });

@@ -9,7 +9,9 @@ use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Incoming;
 use thiserror::Error;
-use viewcache_protocol::{Asked, ByteRange, DeclineReason, FillId, RangeSpec, Transfer, Wanted};
+use viewcache_protocol::{
+    Asked, ByteRange, DeclineReason, FillId, GenerationId, RangeSpec, Transfer, Wanted,
+};
 
 use super::HandBack;
 use crate::error::{Error, Refusal};
@@ -83,6 +85,7 @@ pub(super) struct Source {
     service: Arc<Service>,
     live: Arc<Live>,
     fill: FillId,
+    generation: GenerationId,
     seq: u64,
     status: u16,
     body: Incoming,
@@ -124,7 +127,8 @@ impl Source {
             .begin(fill, snapshot.place.seq, gap, Instant::now());
         let opened = Self::open(service, live, fill, &asked, validator, asker).await;
         let source = opened.inspect_err(|_| end_lead(live, fill))?;
-        if source.seq == snapshot.place.seq && source.at <= gap.start() {
+        let same = source.generation == snapshot.generation.id(asked.profile);
+        if same && source.at <= gap.start() {
             Ok(source)
         } else {
             Err(SourceError::Changed)
@@ -180,11 +184,13 @@ impl Source {
             let transfer = Transfer::judge(asked, status, &text_headers(&response))
                 .map_err(|reason| SourceError::Declined { status, reason })?;
             let bytes = transfer.range;
+            let generation = transfer.generation.id(asked.profile, &fill.to_string());
             let seq = service.open_generation(live, fill, transfer).await?;
             Ok(Self {
                 service: Arc::clone(service),
                 live: Arc::clone(live),
                 fill,
+                generation,
                 seq,
                 status,
                 body: response.into_body(),

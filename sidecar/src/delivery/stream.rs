@@ -30,8 +30,12 @@ pub(super) struct Stream {
     pub(super) live: Arc<Live>,
     pub(super) snapshot: Snapshot,
     pub(super) asker: Asker,
+    /// The generation's number now: after a purge it has another, with the same bytes.
+    pub(super) seq: u64,
     /// Offset of the next byte to send.
     pub(super) at: u64,
+    /// When the response came to that offset.
+    pub(super) since: Instant,
     /// Where the response ends.
     pub(super) end: u64,
     /// How much one fetch asks for at the most.
@@ -94,10 +98,14 @@ impl Stream {
         let live = Arc::clone(&self.live);
         let mut changed = std::pin::pin!(live.changed.notified());
         changed.as_mut().enable();
-        let seq = self.snapshot.place.seq;
-        let next = live
-            .state()
-            .next(seq, self.at, self.end, self.window, Instant::now());
+        let next = live.state().next(
+            self.seq,
+            self.at,
+            self.end,
+            self.window,
+            self.since,
+            Instant::now(),
+        );
         match next {
             Next::Stored(end) => self.send_stored(end).await,
             Next::Follow(until) => {
@@ -107,13 +115,21 @@ impl Stream {
                     () = sender.closed() => Err(Ended::Left),
                 }
             }
-            Next::Fetch(gap) => {
-                let opened = open(&self.service, &self.live, &self.snapshot, gap, &self.asker);
-                let source = opened.await.map_err(Ended::Failed)?;
-                self.relay(source).await
-            }
-            Next::Gone => Err(Ended::Failed(SourceError::Changed)),
+            Next::Fetch(gap) => self.fetch(gap).await,
+            // Purged, or replaced. Under its validator the origin tells which: the rest of the same
+            // generation, or another one.
+            Next::Gone => match ByteRange::new(self.at, self.end.min(self.at + self.window)) {
+                Some(rest) => self.fetch(rest).await,
+                None => Ok(()),
+            },
         }
+    }
+
+    async fn fetch(&mut self, gap: ByteRange) -> Result<(), Ended> {
+        let opened = open(&self.service, &self.live, &self.snapshot, gap, &self.asker);
+        let source = opened.await.map_err(Ended::Failed)?;
+        self.seq = source.seq();
+        self.relay(source).await
     }
 
     async fn send_stored(&mut self, end: u64) -> Result<(), Ended> {
@@ -157,6 +173,7 @@ impl Stream {
 
     async fn send(&mut self, bytes: Bytes) -> Result<(), Ended> {
         self.at += bytes.len() as u64;
+        self.since = Instant::now();
         self.sender.send(Ok(bytes)).await.map_err(|_| Ended::Left)
     }
 }

@@ -75,7 +75,13 @@ impl World {
     }
 
     fn next(&self, offset: u64, end: u64) -> Next {
-        self.live.state().next(1, offset, end, WINDOW, self.now)
+        self.next_after(offset, end, Duration::ZERO)
+    }
+
+    fn next_after(&self, offset: u64, end: u64, waited: Duration) -> Next {
+        self.live
+            .state()
+            .next(1, offset, end, WINDOW, self.now - waited, self.now)
     }
 }
 
@@ -176,7 +182,12 @@ fn a_response_goes_on_with_what_there_is() {
     assert_eq!(world.next(100, 1000), Next::Fetch(range(100, 400)));
     assert_eq!(world.next(500, 1000), Next::Fetch(range(500, 1000)));
     world.live.state().writing.insert(range(100, 150));
-    assert!(matches!(world.next(100, 1000), Next::Follow(_)));
+    assert_eq!(world.next(100, 1000), Next::Follow(world.now + STALL));
+    // The disk hangs.
+    assert_eq!(
+        world.next_after(100, 1000, STALL),
+        Next::Fetch(range(100, 150))
+    );
     world
         .live
         .state()
@@ -185,7 +196,10 @@ fn a_response_goes_on_with_what_there_is() {
     assert_eq!(world.next(500, 1000), Next::Fetch(range(500, 600)));
     assert_eq!(world.next(600, 1000), Next::Follow(world.now + STALL));
     assert_eq!(
-        world.live.state().next(2, 0, 10, WINDOW, world.now),
+        world
+            .live
+            .state()
+            .next(2, 0, 10, WINDOW, world.now, world.now),
         Next::Gone
     );
 }
@@ -217,5 +231,8 @@ fn a_new_generation_forgets_the_old_ones_bytes() {
     assert_eq!((old.0.seq, old.1), (1, 1000));
     assert_eq!(state.stored.bytes(), 0);
     assert!(!state.written(1, range(100, 200), None));
-    assert_eq!(state.next(1, 0, 10, WINDOW, world.now), Next::Gone);
+    assert_eq!(
+        state.next(1, 0, 10, WINDOW, world.now, world.now),
+        Next::Gone
+    );
 }

@@ -50,6 +50,22 @@ impl Got {
     }
 }
 
+/// A response's body, read bit by bit.
+pub(crate) struct Viewer(Incoming);
+
+impl Viewer {
+    /// At least so many bytes, or all that there are.
+    pub(crate) async fn read(&mut self, at_least: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < at_least
+            && let Some(frame) = self.0.frame().await
+        {
+            bytes.extend_from_slice(&frame.expect("the body was cut").into_data().unwrap());
+        }
+        bytes
+    }
+}
+
 pub(crate) fn key() -> EntityKey {
     EntityKey::new(Profile::Generic, "http://origin.test/video").unwrap()
 }
@@ -271,6 +287,11 @@ impl Sidecar {
         let response = self.send(self.routed_request(range)).await;
         let mut body = response.into_body();
         body.frame().await.unwrap().unwrap();
+    }
+
+    /// The same, read at the test's own pace.
+    pub(crate) async fn routed_slowly(&self, range: &str) -> Viewer {
+        Viewer(self.send(self.routed_request(range)).await.into_body())
     }
 
     fn routed_request(&self, range: &str) -> Request<Full<Bytes>> {

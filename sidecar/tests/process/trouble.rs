@@ -2,7 +2,7 @@
 
 use viewcache_protocol::{Decision, Outcome, Profile};
 
-use crate::harness::{Sidecar, generation};
+use crate::harness::{Sidecar, generation, key};
 use crate::origin::{Origin, Script, body};
 
 const N: u64 = 1_000_000;
@@ -211,4 +211,24 @@ async fn messages_that_cannot_be_read_are_refused_by_name() {
     assert_eq!(got.status, 404);
     let got = sidecar.manage("PUT", "/v1/entities").await;
     assert_eq!(got.status, 405);
+}
+
+#[tokio::test]
+async fn a_purge_does_not_cut_the_response_that_is_being_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let n = 30_000_000;
+    let origin = Origin::start(Script {
+        complete_length: n,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let mut viewer = sidecar.routed_slowly("").await;
+    let mut got = viewer.read(100_000).await;
+    let purged = sidecar
+        .manage("DELETE", &format!("/v1/entities/{}", key().id()))
+        .await;
+    assert_eq!(purged.status, 200);
+    got.extend(viewer.read(usize::MAX).await);
+    assert!(got == body(1, 0, n), "{} bytes, or wrong ones", got.len());
 }
