@@ -1,0 +1,56 @@
+# Everything native is built with the same profile, `--release`, and the same selection of
+# packages, `--workspace`: another of either compiles RocksDB again, which takes minutes.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+
+# Where products live and what the compilers need.
+ENV := . scripts/env.sh;
+NATIVE := --release --locked --workspace
+
+.PHONY: help setup setup-run build demo test lint e2e bench up ci fmt
+
+help: ## list the targets (the default)
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 9
+
+setup: ## install what a bare machine lacks: Envoy, libclang, the wasm32 target, test runners
+	@scripts/setup.sh
+
+# What running needs, without what only the tests need.
+setup-run:
+	@scripts/setup.sh run
+
+build: setup-run ## build the filter, the sidecar and the demo into dist/
+	$(ENV) cargo build $(NATIVE) --bins
+	scripts/wasm build --lib
+	@scripts/dist.sh
+
+demo: build ## see it work: a cold view, a seek, a replay, each with its Cache-Status
+	@$(ENV) dist/demo
+
+test: setup build ## run all tests: unit, properties, processes, wasm32 in Node, end to end
+	$(ENV) cargo test $(NATIVE)
+	scripts/wasm test --lib
+	$(ENV) cargo test $(NATIVE) --test e2e
+
+e2e: build ## run only the tests against a real Envoy
+	$(ENV) cargo test $(NATIVE) --test e2e
+
+lint: setup ## check format, clippy on both targets, documentation and scripts
+	$(ENV) cargo fmt --all --check
+	$(ENV) cargo clippy $(NATIVE) --all-targets -- -D warnings
+	scripts/wasm clippy --all-targets -- -D warnings
+	$(ENV) RUSTDOCFLAGS=-Dwarnings cargo doc $(NATIVE) --no-deps --document-private-items
+	@scripts/lint.sh
+
+bench: ## compare with plain Envoy and nginx (there is no benchmark yet)
+	@echo "there is no benchmark yet" >&2; exit 1
+
+up: build ## run Envoy, the sidecar and a demo origin until interrupted
+	@$(ENV) exec dist/demo up
+
+ci: lint test ## what CI runs
+
+fmt: ## format the code
+	$(ENV) cargo fmt --all

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The checks that no Rust tool makes: scripts parse, and versions agree.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$viewcache_root"
+failed=0
+
+for script in scripts/*.sh scripts/wasm .ci/run demo/make-videos.sh; do
+    bash -n "$script" || failed=1
+done
+
+agree() { # file, text that it must contain
+    if ! grep -qF -- "$2" "$1"; then
+        echo "$1: expected \"$2\"" >&2
+        failed=1
+    fi
+}
+rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+agree deploy/Dockerfile "envoyproxy/envoy:v$ENVOY_VERSION"
+agree deploy/Dockerfile "rust:$rust-bookworm"
+
+exit $failed
