@@ -1,5 +1,5 @@
-use viewcache_protocol::Grant;
 use viewcache_protocol::message::ForwardToken;
+use viewcache_protocol::{EntityKey, Generation, Grant, Profile, Validator};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -347,3 +347,20 @@ fn a_response_without_a_request_is_harmless() {
 }
 
 mod mirroring;
+
+/// The same literals stand in protocol's tests: here they are checked on wasm32, where a usize has
+/// 4 bytes.
+#[test]
+fn identities_are_the_same_on_every_platform() {
+    let key = EntityKey::new(Profile::Generic, "http://a/v").unwrap();
+    assert_eq!(key.id().to_string(), "7c881a6401b0af2df386c6877192f704");
+    let validator = Some(Validator::Etag("\"v1\"".to_owned()));
+    let generation = Generation {
+        validator,
+        complete_length: 10,
+    };
+    assert_eq!(
+        generation.id(Profile::Generic, "").to_string(),
+        "a895ec58956f9a20"
+    );
+}
