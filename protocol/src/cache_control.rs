@@ -9,12 +9,6 @@ pub struct CacheControl {
     pub no_cache: bool,
     /// `private`, with or without field names.
     pub private: bool,
-    /// `public`.
-    pub public: bool,
-    /// `must-revalidate` or, for a shared cache the same, `proxy-revalidate`.
-    pub must_revalidate: bool,
-    /// `only-if-cached` (requests).
-    pub only_if_cached: bool,
     /// `max-age` in seconds.
     pub max_age: Option<u64>,
     /// `s-maxage` in seconds.
@@ -35,9 +29,6 @@ impl CacheControl {
                 "no-store" => found.no_store = true,
                 "no-cache" => found.no_cache = true,
                 "private" => found.private = true,
-                "public" => found.public = true,
-                "must-revalidate" | "proxy-revalidate" => found.must_revalidate = true,
-                "only-if-cached" => found.only_if_cached = true,
                 "max-age" => found.max_age = Some(seconds(argument)),
                 "s-maxage" => found.s_maxage = Some(seconds(argument)),
                 _ => {}
@@ -74,7 +65,6 @@ mod tests {
         assert!(parse("No-Store").no_store);
         assert!(parse("private=\"set-cookie, x\"").private);
         assert!(!parse("x=\"a, no-store\"").no_store);
-        assert!(parse("public, must-revalidate").must_revalidate);
         assert_eq!(parse("max-age=60, s-maxage=\"90\"").s_maxage, Some(90));
         assert_eq!(parse("max-age=60").max_age, Some(60));
         assert_eq!(parse("max-age=soon").max_age, Some(0));

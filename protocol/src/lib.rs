@@ -34,4 +34,4 @@ pub use message::{
     PROTOCOL_VERSION, Route, Wanted,
 };
 pub use range::{ByteRange, RangeError, RangeSpec};
-pub use transfer::{Asked, DeclineReason, Transfer};
+pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer};

@@ -8,6 +8,10 @@ use crate::content_range::ContentRange;
 use crate::entity::{Generation, Profile, Validator};
 use crate::range::{ByteRange, RangeSpec};
 
+/// The longest entity that is stored, in bytes: 4 TiB. An origin may claim any length, and work
+/// must not grow with a claim.
+pub const MAX_COMPLETE_LENGTH: u64 = 1 << 42;
+
 /// The most stored header fields of one response, and their most bytes.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -56,12 +60,14 @@ pub enum DeclineReason {
     Vary,
     /// `no-store`.
     NoStore,
-    /// `private`, or `no-cache` that names fields.
+    /// `private`.
     Private,
     /// It sets a cookie.
     SetCookie,
     /// More header fields than are kept.
     Headers,
+    /// A complete length beyond [`MAX_COMPLETE_LENGTH`].
+    TooLong,
 }
 
 impl DeclineReason {
@@ -79,6 +85,7 @@ impl DeclineReason {
             Self::Private => "private",
             Self::SetCookie => "set-cookie",
             Self::Headers => "headers",
+            Self::TooLong => "too-long",
         }
     }
 }
@@ -115,6 +122,9 @@ impl Transfer {
             }
             _ => return Err(DeclineReason::Status),
         };
+        if MAX_COMPLETE_LENGTH < complete_length {
+            return Err(DeclineReason::TooLong);
+        }
         may_store(asked.profile, &fields)?;
         let generation = Generation {
             validator: validator(&fields),
@@ -205,7 +215,7 @@ fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason>
     if control.private && !profile.stores_private() {
         return Err(DeclineReason::Private);
     }
-    if fields.one("set-cookie").is_some() && !profile.stores_private() {
+    if fields.all("set-cookie").next().is_some() && !profile.stores_private() {
         return Err(DeclineReason::SetCookie);
     }
     Ok(())

@@ -303,6 +303,20 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_is_in_the_readme() {
+        use clap::CommandFactory;
+        let readme = include_str!("../../README.md");
+        for argument in Written::command().get_arguments() {
+            let Some(flag) = argument.get_long().filter(|&long| long != "check-config") else {
+                continue;
+            };
+            assert!(readme.contains(&format!("| `--{flag} ")), "--{flag}");
+            let variable = format!("`VIEWCACHE_{}`", flag.replace('-', "_").to_uppercase());
+            assert!(readme.contains(&variable), "{variable}");
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("viewcache.toml");

@@ -4,7 +4,6 @@
 mod callout;
 mod routed;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,14 +99,10 @@ where
     S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
     B: Buf,
 {
-    let result: Result<Response, Infallible> = Ok(if request.headers.contains_key(header::ROUTE) {
+    if request.headers.contains_key(header::ROUTE) {
         routed::answer(service, &request).await
     } else {
         callout::answer(service, request).await
-    });
-    match result {
-        Ok(response) => response,
-        Err(never) => match never {},
     }
 }
 

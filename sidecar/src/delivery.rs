@@ -19,11 +19,11 @@ use crate::live::{self, Live, Next, Snapshot};
 use crate::origin::Asker;
 use crate::service::Service;
 pub use head::Head;
-use source::{Source, SourceError};
+use source::{Lead, Source, SourceError};
 use stream::Stream;
 
-/// How long a response may take to find its generation before it is handed back. The `partial`
-/// route in envoy.yaml waits longer than this.
+/// How long a response may take to its head before it is handed back. The `partial` route in
+/// envoy.yaml waits longer than this.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// What goes back to Envoy.
@@ -117,41 +117,46 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
         .map_err(|_| HandBack::Store)?;
     let viewing = Viewing::new(Arc::clone(&live));
     let deadline = Instant::now() + PATIENCE;
+    let mut changed = false;
     loop {
-        let (snapshot, mut source) = generation(service, &live, wanted, &asker, deadline).await?;
-        let complete_length = snapshot.generation.complete_length();
-        let Some(range) = live::resolve(wanted, complete_length) else {
+        let found = generation(service, &live, wanted, &asker, deadline).await?;
+        let Found {
+            snapshot,
+            mut source,
+            reason,
+            followed,
+        } = found;
+        let Some(range) = live::resolve(wanted, snapshot.generation.complete_length()) else {
             service.hit(&live);
             return Ok(Answer::Empty(Head::unsatisfiable(&snapshot)));
         };
-        let (first, covered) = {
-            let state = live.state();
-            let window = live::window(&wanted.key);
-            let seq = snapshot.place.seq;
+        let window = live::window(&wanted.key);
+        let seq = snapshot.place.seq;
+        let (first, covered, lead) = {
+            let mut state = live.state();
             let now = Instant::now();
-            let next = |at| state.next(seq, at, range.end(), window, now, now);
-            let first = next(range.start());
-            let gap = match first {
-                Next::Stored(end) if end < range.end() => next(end),
-                first => first,
-            };
-            if source.is_none() && !combinable(&snapshot, wanted) && matches!(gap, Next::Fetch(_)) {
+            let covered = state.stored.covers(range);
+            if source.is_none() && !covered && !snapshot.combinable {
                 return Err(HandBack::NotCombinable);
             }
-            (first, state.stored.covers(range))
-        };
-        if source.is_none() && !covered {
-            match first {
-                Next::Stored(_) | Next::Follow(_) => {}
-                Next::Gone => continue,
-                Next::Fetch(gap) => {
-                    match open(service, &live, &snapshot, gap, &asker).await {
-                        Ok(opened) => source = Some(opened),
-                        // The entity has changed: begin again with what it is now.
-                        Err(SourceError::Changed) if Instant::now() < deadline => continue,
-                        Err(error) => return Err(error.hand_back()),
-                    }
+            let first = state.next(seq, range.start(), range.end(), window, now, now);
+            let lead = match first {
+                Next::Fetch(gap) if source.is_none() => {
+                    Some((gap, Lead::take(service, &live, &mut state, seq, gap)))
                 }
+                _ => None,
+            };
+            (first, covered, lead)
+        };
+        if let Some((gap, lead)) = lead {
+            match open(service, lead, &snapshot, gap, &asker, deadline).await {
+                Ok(opened) => source = Some(opened),
+                // The entity has changed: begin again with what it is now, once.
+                Err(SourceError::Changed) if !changed => {
+                    changed = true;
+                    continue;
+                }
+                Err(error) => return Err(error.hand_back()),
             }
         }
         let status = if covered {
@@ -159,32 +164,43 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
             CacheStatus::Hit { ttl: snapshot.ttl }
         } else {
             CacheStatus::Forwarded {
-                reason: Forward::Partial,
+                reason,
                 status: source.as_ref().map(Source::status),
                 stored: true,
-                collapsed: matches!(first, Next::Follow(_)),
+                collapsed: followed || matches!(first, Next::Follow(_)),
                 detail: None,
             }
         };
         let head = Head::of(&snapshot, wanted, range, status, SystemTime::now());
-        // Two frames in flight: one being sent while the next is read.
-        let (sender, receiver) = mpsc::channel(2);
+        // One frame waits while another is being sent.
+        let (sender, receiver) = mpsc::channel(1);
         let stream = Stream {
             service: Arc::clone(service),
             live,
-            seq: snapshot.place.seq,
+            seq,
             snapshot,
             asker,
             at: range.start(),
             since: Instant::now(),
             end: range.end(),
-            window: live::window(&wanted.key),
+            window,
             sender,
             _viewing: viewing,
         };
         tokio::spawn(stream.run(source));
         return Ok(Answer::Body(head, receiver));
     }
+}
+
+/// What a response is made of.
+struct Found {
+    snapshot: Snapshot,
+    /// A transfer that brings the response's first byte.
+    source: Option<Source>,
+    /// What Cache-Status says when not all of it is stored.
+    reason: Forward,
+    /// Whether another's request was waited for.
+    followed: bool,
 }
 
 /// The generation to answer from: the one that is usable, the one that a lead is about to bring,
@@ -195,69 +211,79 @@ async fn generation(
     wanted: &Wanted,
     asker: &Asker,
     deadline: Instant,
-) -> Result<(Snapshot, Option<Source>), HandBack> {
+) -> Result<Found, HandBack> {
+    let mut reason = Forward::Partial;
+    let mut followed = false;
     loop {
         let mut changed = std::pin::pin!(live.changed.notified());
         changed.as_mut().enable();
         let now = Instant::now();
-        let until = {
+        let lead = {
             let mut state = live.state();
             state.leads.expire(now);
             if let Some(snapshot) = state.usable(live.id, SystemTime::now()) {
-                return Ok((snapshot, None));
+                return Ok(Found {
+                    snapshot,
+                    source: None,
+                    reason,
+                    followed,
+                });
             }
+            reason = match state.record.generation {
+                None => Forward::UriMiss,
+                Some(_) => Forward::Stale,
+            };
             if state.declined_until.is_some_and(|until| now < until) {
                 return Err(HandBack::Declined);
             }
             if deadline <= now {
                 return Err(HandBack::Late);
             }
-            state.leads.tentative_until(now)
+            match state.leads.tentative_until(now) {
+                Some(until) => Err(until),
+                None => Ok(Lead::grant(service, live, &mut state, deadline)),
+            }
         };
-        match until {
-            Some(until) => {
-                let until = until.min(deadline).into();
+        let lead = match lead {
+            Ok(lead) => lead,
+            Err(until) => {
+                followed = true;
                 // Either way the state is looked at again.
-                let _ = tokio::time::timeout_at(until, changed).await;
+                let _ = tokio::time::timeout_at(until.min(deadline).into(), changed).await;
+                continue;
             }
-            None => {
-                let source = Source::discover(service, live, wanted, asker).await;
-                let source = source.map_err(|error| error.hand_back())?;
-                let usable = live.state().usable(live.id, SystemTime::now());
-                match usable.filter(|snapshot| snapshot.place.seq == source.seq()) {
-                    Some(snapshot) => {
-                        // It serves as the response's beginning when it begins where that does.
-                        let complete_length = snapshot.generation.complete_length();
-                        let start = live::resolve(wanted, complete_length).map(ByteRange::start);
-                        let source = Some(source).filter(|s| start.is_some_and(|at| s.at() <= at));
-                        return Ok((snapshot, source));
-                    }
-                    // Not fresh even now: the origin answers each such request itself.
-                    None => return Err(HandBack::Declined),
-                }
-            }
-        }
+        };
+        let source = Source::discover(service, lead, wanted, asker, deadline).await;
+        let source = source.map_err(|error| error.hand_back())?;
+        let usable = live.state().usable(live.id, SystemTime::now());
+        let Some(snapshot) = usable.filter(|snapshot| snapshot.place.seq == source.seq()) else {
+            // Not fresh even now: the origin answers each such request itself.
+            service.decline(live);
+            return Err(HandBack::Declined);
+        };
+        // It serves as the response's beginning when it begins there or before.
+        let start = live::resolve(wanted, snapshot.generation.complete_length());
+        let source = Some(source).filter(|s| start.is_some_and(|range| s.at() <= range.start()));
+        return Ok(Found {
+            snapshot,
+            source,
+            reason,
+            followed,
+        });
     }
-}
-
-fn combinable(snapshot: &Snapshot, wanted: &Wanted) -> bool {
-    snapshot
-        .generation
-        .identity
-        .combinable(wanted.key.profile())
 }
 
 /// Asks the origin for a gap of a known generation.
 async fn open(
     service: &Arc<Service>,
-    live: &Arc<Live>,
+    lead: Lead,
     snapshot: &Snapshot,
     gap: ByteRange,
     asker: &Asker,
+    deadline: Instant,
 ) -> Result<Source, SourceError> {
-    let profile = live.state().record.key.profile();
-    if !snapshot.generation.identity.combinable(profile) {
+    if !snapshot.combinable {
         return Err(SourceError::NotCombinable);
     }
-    Source::gap(service, live, snapshot, gap, asker).await
+    Source::gap(service, lead, snapshot, gap, asker, deadline).await
 }

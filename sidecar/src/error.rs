@@ -1,7 +1,7 @@
 //! What can go wrong in a use case, and whose fault it is.
 
 use thiserror::Error;
-use viewcache_protocol::MessageError;
+use viewcache_protocol::{ByteRange, MessageError};
 
 use crate::store::StoreError;
 
@@ -17,6 +17,9 @@ pub enum Error {
     /// The filter speaks another version of the protocol.
     #[error("version: {0} is not {expected}", expected = viewcache_protocol::PROTOCOL_VERSION)]
     Version(u32),
+    /// A complete length that is absurd, or that ends before the range does.
+    #[error("complete_length: {0} does not go with the range {1}")]
+    Length(u64, ByteRange),
     /// The store failed.
     #[error("store: {0}")]
     Store(#[from] StoreError),

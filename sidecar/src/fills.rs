@@ -28,6 +28,14 @@ struct Lead {
 enum Phase {
     /// Granted; which bytes it will bring is not known before its `begin`.
     Tentative { until: Instant },
+    /// Ended before its `begin`, which was overtaken and may still come.
+    Overtaken { until: Instant },
+    /// Ended, with chunks of `start..end` on their way until `until`.
+    Landing {
+        start: u64,
+        end: u64,
+        until: Instant,
+    },
     /// Bringing bytes: it began at `start`, has come to `frontier`, and goes on to `end`.
     Running {
         seq: u64,
@@ -53,13 +61,24 @@ impl Leads {
 
     /// The lead's response has come and brings `range` of generation `seq`.
     pub fn begin(&mut self, fill: FillId, seq: u64, range: ByteRange, now: Instant) {
-        self.end(fill);
-        let phase = Phase::Running {
-            seq,
-            start: range.start(),
-            frontier: range.start(),
-            end: range.end(),
-            progressed: now,
+        let over = |lead: &Lead| lead.fill == fill && matches!(lead.phase, Phase::Overtaken { .. });
+        let over = self.0.iter().any(over);
+        self.forget(fill);
+        let (start, end) = (range.start(), range.end());
+        let phase = if over {
+            Phase::Landing {
+                start,
+                end,
+                until: now + OVERTAKEN,
+            }
+        } else {
+            Phase::Running {
+                seq,
+                start,
+                frontier: start,
+                end,
+                progressed: now,
+            }
         };
         self.0.push(Lead { fill, phase });
     }
@@ -67,27 +86,53 @@ impl Leads {
     /// Bytes up to `to` have come.
     pub fn advance(&mut self, fill: FillId, to: u64, now: Instant) {
         for lead in self.0.iter_mut().filter(|lead| lead.fill == fill) {
-            if let Phase::Running {
-                frontier,
-                progressed,
-                ..
-            } = &mut lead.phase
-            {
-                *frontier = to.max(*frontier);
-                *progressed = now;
+            match &mut lead.phase {
+                Phase::Running {
+                    frontier,
+                    progressed,
+                    ..
+                } => {
+                    *frontier = to.max(*frontier);
+                    *progressed = now;
+                }
+                Phase::Landing { until, .. } => *until = now + OVERTAKEN,
+                Phase::Tentative { .. } | Phase::Overtaken { .. } => {}
             }
         }
     }
 
-    /// The lead brings no more.
-    pub fn end(&mut self, fill: FillId) {
+    /// The lead brings no more than has left already: up to `delivered`. Messages overtake each
+    /// other, so its last chunks may still be on their way, and so may its `begin`, which must not
+    /// make a lead that nobody ends.
+    pub fn end(&mut self, fill: FillId, delivered: Option<u64>, now: Instant) {
+        for lead in self.0.iter_mut().filter(|lead| lead.fill == fill) {
+            lead.phase = match lead.phase {
+                Phase::Tentative { until } => Phase::Overtaken { until },
+                Phase::Running {
+                    start, frontier, ..
+                } => {
+                    let end = delivered.unwrap_or(frontier);
+                    Phase::Landing {
+                        start,
+                        end,
+                        until: now + OVERTAKEN,
+                    }
+                }
+                Phase::Overtaken { .. } | Phase::Landing { .. } => continue,
+            };
+        }
+    }
+
+    /// The lead is gone without a word more to come.
+    pub fn forget(&mut self, fill: FillId) {
         self.0.retain(|lead| lead.fill != fill);
     }
 
     /// Ends the leads of every generation but `seq`; granted ones may still begin.
     pub fn keep_generation(&mut self, seq: u64) {
         self.0.retain(|lead| match lead.phase {
-            Phase::Tentative { .. } => true,
+            Phase::Tentative { .. } | Phase::Overtaken { .. } => true,
+            Phase::Landing { .. } => false,
             Phase::Running { seq: running, .. } => running == seq,
         });
     }
@@ -95,7 +140,9 @@ impl Leads {
     /// Forgets leads that lapsed or went silent.
     pub fn expire(&mut self, now: Instant) {
         self.0.retain(|lead| match lead.phase {
-            Phase::Tentative { until } => now < until,
+            Phase::Tentative { until }
+            | Phase::Overtaken { until }
+            | Phase::Landing { until, .. } => now < until,
             Phase::Running { progressed, .. } => now < progressed + IDLE,
         });
     }
@@ -109,7 +156,7 @@ impl Leads {
         untils.max()
     }
 
-    /// Whether a grant that may still begin carries this name.
+    /// Whether a lead, or a grant that may still begin, carries this name.
     pub fn holds(&self, fill: FillId) -> bool {
         self.0.iter().any(|lead| lead.fill == fill)
     }
@@ -127,20 +174,24 @@ impl Leads {
                 let leased = frontier <= offset && offset < end.min(frontier + LEASE);
                 leased.then_some(progressed + STALL)
             }
-            Phase::Tentative { .. } => None,
+            _ => None,
         });
         stalls.filter(|&stall| now < stall).max()
     }
 
-    /// Whether a running lead has passed `offset`: its byte is in a chunk that was overtaken by
-    /// later ones, or lost.
-    pub fn passed(&self, offset: u64) -> bool {
-        self.0.iter().any(|lead| match lead.phase {
+    /// Until when to wait for the byte at `offset`, which its lead has passed: it is in a chunk
+    /// that was overtaken, or lost. The reader came to it at `since`.
+    pub fn overtaken(&self, offset: u64, since: Instant, now: Instant) -> Option<Instant> {
+        let untils = self.0.iter().filter_map(|lead| match lead.phase {
             Phase::Running {
                 start, frontier, ..
-            } => start <= offset && offset < frontier,
-            Phase::Tentative { .. } => false,
-        })
+            } => (start <= offset && offset < frontier).then_some(since + OVERTAKEN),
+            Phase::Landing { start, end, until } => {
+                (start <= offset && offset < end).then_some(until)
+            }
+            _ => None,
+        });
+        untils.filter(|&until| now < until).max()
     }
 
     /// The nearest frontier after `offset` that is still moving: what lies behind it is another's
@@ -156,7 +207,7 @@ impl Leads {
                 let moving = now < progressed + STALL && frontier < end;
                 (moving && offset < frontier).then_some(frontier)
             }
-            Phase::Tentative { .. } => None,
+            _ => None,
         });
         frontiers.min()
     }
@@ -173,18 +224,22 @@ impl Leads {
                 let leased = ByteRange::new(frontier, end.min(frontier + LEASE));
                 now < progressed + STALL && leased.is_some_and(|l| l.intersect(range).is_some())
             }
-            Phase::Tentative { .. } => false,
+            _ => false,
         })
     }
 
-    /// How many there are.
+    /// How many are granted or running.
     pub fn len(&self) -> usize {
-        self.0.len()
+        let alive = |lead: &&Lead| match lead.phase {
+            Phase::Tentative { .. } | Phase::Running { .. } => true,
+            Phase::Overtaken { .. } | Phase::Landing { .. } => false,
+        };
+        self.0.iter().filter(alive).count()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 }
 
@@ -222,8 +277,8 @@ mod tests {
         leads.advance(FILL, 200, now);
         assert_eq!(leads.awaited(100 + LEASE, now), Some(now + STALL));
         assert_eq!(leads.awaited(150, now), None);
-        assert!(leads.passed(100) && leads.passed(199));
-        assert!(!leads.passed(99) && !leads.passed(200));
+        let overtaken = |offset| leads.overtaken(offset, now, now).is_some();
+        assert!(overtaken(100) && overtaken(199) && !overtaken(99) && !overtaken(200));
     }
 
     #[test]
@@ -248,6 +303,39 @@ mod tests {
         assert_eq!(leads.next_frontier(50, now), None);
         leads.advance(FILL, 100, now);
         assert_eq!(leads.next_frontier(0, now), None);
+    }
+
+    #[test]
+    fn a_begin_that_was_overtaken_by_its_end_starts_no_lead() {
+        let now = Instant::now();
+        let mut leads = Leads::default();
+        leads.grant(FILL, now + STALL);
+        leads.end(FILL, Some(10), now);
+        assert!(leads.holds(FILL) && leads.is_empty());
+        assert_eq!(leads.tentative_until(now), None);
+        leads.begin(FILL, 1, ByteRange::new(0, 10).unwrap(), now);
+        assert!(leads.is_empty());
+        assert_eq!(leads.overtaken(0, now, now), Some(now + OVERTAKEN));
+    }
+
+    #[test]
+    fn the_last_chunks_of_an_ended_lead_are_waited_for() {
+        let now = Instant::now();
+        let mut leads = running(0, 1000, now);
+        leads.advance(FILL, 100, now);
+        leads.end(FILL, Some(300), now);
+        assert!(leads.is_empty());
+        let long_ago = now - STALL;
+        assert_eq!(leads.overtaken(250, long_ago, now), Some(now + OVERTAKEN));
+        assert_eq!(leads.overtaken(300, long_ago, now), None);
+        let later = now + OVERTAKEN / 2;
+        leads.advance(FILL, 200, later);
+        assert_eq!(
+            leads.overtaken(250, long_ago, later),
+            Some(later + OVERTAKEN)
+        );
+        leads.expire(later + OVERTAKEN);
+        assert!(!leads.holds(FILL));
     }
 
     #[test]

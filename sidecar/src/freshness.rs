@@ -48,14 +48,24 @@ pub fn ttl(headers: &[(String, String)], received: SystemTime, now: SystemTime) 
     seconds(lifetime(headers, received)).saturating_sub(seconds(age(headers, received, now)))
 }
 
-/// The response's age at `now` (RFC 9111 section 4.2.3): what it had when it came, and how long it
-/// has been here. A clock that went backwards adds nothing.
+/// The response's age at `now` (RFC 9111 section 4.2.3): what it had when it came, by its Age or
+/// its Date, and how long it has been here. A clock that went backwards adds nothing.
 pub fn age(headers: &[(String, String)], received: SystemTime, now: SystemTime) -> Duration {
-    let told = headers.iter().find(|(name, _)| name == "age");
-    let told = told
-        .and_then(|(_, value)| value.trim().parse().ok())
+    let field = |name: &str| {
+        headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.trim())
+    };
+    let told = field("age")
+        .and_then(|value| value.parse::<u32>().ok())
         .unwrap_or(0);
-    now.duration_since(received).unwrap_or_default() + Duration::from_secs(u32::into(told))
+    let sent = field("date").and_then(|value| httpdate::parse_http_date(value).ok());
+    let apparent = sent
+        .and_then(|sent| received.duration_since(sent).ok())
+        .unwrap_or_default();
+    let initial = apparent.max(Duration::from_secs(told.into()));
+    initial + now.duration_since(received).unwrap_or_default()
 }
 
 #[cfg(test)]

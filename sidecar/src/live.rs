@@ -11,7 +11,7 @@ use viewcache_protocol::message::ForwardToken;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey, Wanted};
 
 use crate::extents::Extents;
-use crate::fills::{LEASE, Leads, OVERTAKEN, STALL};
+use crate::fills::{LEASE, Leads, STALL};
 use crate::freshness;
 use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Row, Rows};
 
@@ -23,6 +23,9 @@ pub struct Live {
     state: Mutex<State>,
     /// Woken whenever the state changes in a way that somebody may wait for.
     pub changed: Notify,
+    /// Held over reading the record and writing it to the index, so that an older one never
+    /// overwrites a newer.
+    recording: Mutex<()>,
 }
 
 impl Live {
@@ -32,6 +35,7 @@ impl Live {
             Some(Loaded { record, rows }) => (record, rows),
             None => (EntityRecord::new(key.clone(), now), Rows::default()),
         };
+        let recorded = record.generation.as_ref().map(|generation| generation.seq);
         let mut stored = Extents::default();
         rows.ranges().for_each(|range| stored.insert(range));
         let state = State {
@@ -43,12 +47,21 @@ impl Live {
             viewers: 0,
             declined_until: None,
             dirty: false,
+            recorded,
         };
         Self {
             id: key.id(),
             state: Mutex::new(state),
             changed: Notify::new(),
+            recording: Mutex::new(()),
         }
+    }
+
+    /// The right to write its record to the index; for blocking threads.
+    pub fn record_lock(&self) -> MutexGuard<'_, ()> {
+        self.recording
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The state, for as long as the guard lives; never across an await.
@@ -80,6 +93,8 @@ pub struct State {
     pub declined_until: Option<Instant>,
     /// Whether the record has changed since it was persisted.
     pub dirty: bool,
+    /// The generation whose record is in the index, so that rows may follow.
+    pub recorded: Option<u64>,
 }
 
 /// What to do with a request, in the words of DESIGN "Life of a request" 3.
@@ -120,6 +135,17 @@ pub struct Snapshot {
     pub place: Place,
     /// Seconds of freshness left; `None` when it never goes stale.
     pub ttl: Option<i64>,
+    /// Whether its gaps may be filled from other transfers.
+    pub combinable: bool,
+}
+
+/// What is stored of a generation that has ended, to be removed.
+#[derive(Debug)]
+pub struct Stored {
+    /// Where it is.
+    pub place: Place,
+    /// Its rows.
+    pub rows: Rows,
 }
 
 impl State {
@@ -133,6 +159,7 @@ impl State {
             generation: generation.clone(),
             place: generation.place(id),
             ttl: (!immutable).then_some(ttl),
+            combinable: generation.identity.combinable(self.record.key.profile()),
         })
     }
 
@@ -168,24 +195,15 @@ impl State {
         if self.stored.covers(range) {
             return Judgement::Hit;
         }
-        let fetching = self.leads.fetching(range, now);
-        if !snapshot
-            .generation
-            .identity
-            .combinable(self.record.key.profile())
-        {
-            // Only the one transfer can complete it: follow that, or begin anew when it is over.
-            return match self.leads.awaited(range.start(), now) {
-                Some(_) => Judgement::Partial,
-                None if self.stored.run_end(range.start()).is_some() && fetching => {
-                    Judgement::Partial
-                }
-                None => Judgement::Miss {
-                    forward: ForwardToken::Partial,
-                    grant: self.leads.is_empty() && self.viewers == 0,
-                },
+        if !snapshot.combinable {
+            // Another transfer must not complete it: the origin answers, and when nobody uses the
+            // old bytes any more, its answer replaces them.
+            return Judgement::Miss {
+                forward: ForwardToken::Partial,
+                grant: !self.busy(),
             };
         }
+        let fetching = self.leads.fetching(range, now);
         if self.stored.touches(range) || fetching || 0 < self.viewers || leading {
             return Judgement::Partial;
         }
@@ -225,8 +243,8 @@ impl State {
         if let Some(stall) = self.leads.awaited(offset, now) {
             return Next::Follow(stall);
         }
-        if self.leads.passed(offset) && now < since + OVERTAKEN {
-            return Next::Follow(since + OVERTAKEN);
+        if let Some(until) = self.leads.overtaken(offset, since, now) {
+            return Next::Follow(until);
         }
         let stops = [
             written_until.or_else(|| self.writing.next_start(offset)),
@@ -288,28 +306,30 @@ impl State {
         }
     }
 
-    /// Makes `generation` the living one; the place and complete length of the one it replaces
-    /// come back.
-    pub fn open(&mut self, generation: GenerationRecord) -> Option<(Place, u64)> {
+    /// Makes `generation` the living one; what is stored of the one it replaces comes back.
+    pub fn open(&mut self, generation: GenerationRecord) -> Option<Stored> {
         let seq = generation.seq;
         let old = self.record.generation.replace(generation);
-        self.clear(seq);
-        old.map(|old| (old.place(self.record.key.id()), old.complete_length()))
+        self.clear(seq, old)
     }
 
-    /// Forgets the living generation.
-    pub fn close(&mut self) -> Option<(Place, u64)> {
+    /// Forgets the living generation; what is stored of it comes back.
+    pub fn close(&mut self) -> Option<Stored> {
         let old = self.record.generation.take();
-        self.clear(0);
-        old.map(|old| (old.place(self.record.key.id()), old.complete_length()))
+        self.clear(0, old)
     }
 
-    fn clear(&mut self, seq: u64) {
-        self.rows = Rows::default();
+    fn clear(&mut self, seq: u64, old: Option<GenerationRecord>) -> Option<Stored> {
+        let rows = std::mem::take(&mut self.rows);
         self.stored = Extents::default();
         self.writing = Extents::default();
         self.leads.keep_generation(seq);
         self.dirty = true;
+        self.recorded = None;
+        Some(Stored {
+            place: old?.place(self.record.key.id()),
+            rows,
+        })
     }
 
     /// Whether this process is streaming or writing it.

@@ -1,7 +1,7 @@
 //! Reads from the origin, always through Envoy's egress listener: TLS, DNS, balancing and retries
 //! are Envoy's job.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -22,9 +22,8 @@ const PASSED_ON: [&str; 5] = [
     "accept-language",
 ];
 
-/// How long the origin may take to send its response's head. It is shorter than the `partial`
-/// route's own limit in envoy.yaml, so that a response not begun can still be handed back.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the origin may take to send its response's head.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
@@ -36,7 +35,7 @@ pub enum OriginError {
     #[error("origin: {0}")]
     Unreachable(#[from] hyper_util::client::legacy::Error),
     /// No head in time.
-    #[error("origin: no response within {} s", HEAD_DEADLINE.as_secs())]
+    #[error("origin: no response in time")]
     Late,
 }
 
@@ -92,13 +91,15 @@ impl Origin {
         }
     }
 
-    /// Asks for a range (a Range field's value) or the whole, and waits for the response's head.
+    /// Asks for a range (a Range field's value) or the whole, and waits for the response's head
+    /// until `deadline`.
     /// With `if_range`, another representation answers whole (RFC 9110 section 13.1.5).
     pub async fn fetch(
         &self,
         asker: &Asker,
         range: Option<&str>,
         if_range: Option<&str>,
+        deadline: Instant,
     ) -> Result<Response<Incoming>, OriginError> {
         let mut request = Request::get(format!("{}{}", self.egress, asker.path));
         if let Some(headers) = request.headers_mut() {
@@ -114,7 +115,7 @@ impl Origin {
             request = request.header(IF_RANGE, validator);
         }
         let answer = self.client.request(request.body(Empty::new())?);
-        match tokio::time::timeout(HEAD_DEADLINE, answer).await {
+        match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(OriginError::Late),
         }

@@ -3,6 +3,7 @@
 mod fill;
 mod room;
 mod table;
+mod writers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,21 +11,23 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 use viewcache_protocol::{
-    DecideRequest, Decision, EntityId, FillId, Generation, Grant, PROTOCOL_VERSION, Transfer,
+    ByteRange, DecideRequest, Decision, EntityId, FillId, Generation, Grant, PROTOCOL_VERSION,
+    Transfer,
 };
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::live::{Judgement, Live, State};
+use crate::live::{Judgement, Live, State, Stored};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
-use crate::store::{GenerationRecord, Store, StoreError, millis};
+use crate::store::{GenerationRecord, Place, Store, StoreError, millis};
 pub use fill::IngestPermit;
 use room::Room;
 use table::Table;
+use writers::Writers;
 
 /// How long a grant waits for its `begin`: an origin's slowest first byte.
-const GRANT_TTL: Duration = Duration::from_secs(10);
+const GRANT_TTL: Duration = Duration::from_secs(5);
 
 /// How long requests go straight to the origin after an answer that must not be stored, so that
 /// followers of such a URL do not wait for each other.
@@ -39,6 +42,8 @@ pub struct Service {
     /// Memory for bytes on their way to the disk, in KiB.
     ingest: Arc<Semaphore>,
     next_fill: AtomicU64,
+    /// The threads that write.
+    writers: Writers,
     /// The way to the origin.
     pub origin: Origin,
     /// What is counted.
@@ -51,6 +56,7 @@ impl Service {
     /// # Errors
     /// When the folder is locked, of another format or cannot be read.
     pub fn open(config: &Config) -> Result<Arc<Self>, StoreError> {
+        let writers = Writers::new()?;
         let store = Arc::new(Store::open(&config.data_dir)?);
         let used = store.allocated()?;
         let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
@@ -62,6 +68,7 @@ impl Service {
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
             origin: Origin::new(&config.egress),
             metrics: Arc::new(Metrics::default()),
+            writers,
             store,
         }))
     }
@@ -114,70 +121,73 @@ impl Service {
     /// Makes the transfer's generation the living one, or refreshes it when it is that already,
     /// and starts the lead that brings its bytes. The generation's number comes back.
     ///
-    /// # Errors
-    /// When the store cannot record it.
-    pub async fn open_generation(
+    /// Nothing here waits for the disk: the record is written before the first row is, and until
+    /// then a viewer is served all the same.
+    pub fn open_generation(
         self: &Arc<Self>,
         live: &Arc<Live>,
         fill: FillId,
         transfer: Transfer,
-    ) -> Result<u64, Error> {
-        let (service, live) = (Arc::clone(self), Arc::clone(live));
-        tokio::task::spawn_blocking(move || service.open_blocking(&live, fill, transfer)).await?
-    }
-
-    fn open_blocking(&self, live: &Live, fill: FillId, transfer: Transfer) -> Result<u64, Error> {
+    ) -> u64 {
         let Transfer {
             generation: identity,
             range,
             headers,
         } = transfer;
-        let fresh_seq = self.store.next_seq()?;
-        let wall = SystemTime::now();
-        let (seq, old, record) = {
-            let mut state = live.state();
-            let profile = state.record.key.profile();
-            let transfer = fill.to_string();
-            let same =
-                |living: &GenerationRecord| living.id(profile) == identity.id(profile, &transfer);
-            let (seq, old) = match state.record.generation.as_mut().filter(|g| same(g)) {
-                Some(living) => {
-                    living.headers = headers;
-                    living.received_at = millis(wall);
-                    (living.seq, None)
-                }
-                None => {
-                    let generation = GenerationRecord {
-                        seq: fresh_seq,
-                        segment_size: segment_size(&identity),
-                        identity,
-                        transfer,
-                        headers,
-                        received_at: millis(wall),
-                    };
-                    (fresh_seq, state.open(generation))
-                }
-            };
-            state.declined_until = None;
-            state.dirty = true;
-            state.leads.begin(fill, seq, range, Instant::now());
-            (seq, old, state.record.clone())
+        let received_at = millis(SystemTime::now());
+        let mut state = live.state();
+        let profile = state.record.key.profile();
+        let transfer = fill.to_string();
+        let id = identity.id(profile, &transfer);
+        let living = state
+            .record
+            .generation
+            .as_mut()
+            .filter(|g| g.id(profile) == id);
+        let (seq, old) = match living {
+            Some(living) => {
+                update(&mut living.headers, headers);
+                living.received_at = received_at;
+                (living.seq, None)
+            }
+            None => {
+                let seq = self.store.next_seq();
+                let generation = GenerationRecord {
+                    seq,
+                    segment_size: segment_size(&identity),
+                    identity,
+                    transfer,
+                    headers,
+                    received_at,
+                };
+                (seq, state.open(generation))
+            }
         };
+        state.declined_until = None;
+        state.dirty = true;
+        state.leads.begin(fill, seq, range, Instant::now());
+        drop(state);
         live.changed.notify_waiters();
-        self.store.put(live.id, &record)?;
-        if let Some((place, complete_length)) = old {
+        if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
-            self.store.remove_generation(place, complete_length)?;
+            let service = Arc::clone(self);
+            self.writers.spawn(move || service.remove_stored(&old));
         }
-        Ok(seq)
+        seq
     }
 
-    /// The answer of `fill` must not be stored: whoever waits for it asks the origin.
-    pub fn decline(&self, live: &Live, fill: FillId) {
-        let mut state = live.state();
-        state.leads.end(fill);
-        state.declined_until = Some(Instant::now() + DECLINE_MEMORY);
-        drop(state);
+    /// Removes what is stored of a generation that has ended. Blocks.
+    fn remove_stored(&self, old: &Stored) {
+        match self.store.remove_generation(old.place, &old.rows) {
+            Ok(()) => old.rows.ranges().for_each(|range| self.room.release(range)),
+            // The next start sweeps it.
+            Err(error) => tracing::error!(entity = %old.place.entity, %error, "dead bytes stay"),
+        }
+    }
+
+    /// The origin's answer must not be stored: whoever waits for it asks the origin.
+    pub fn decline(&self, live: &Live) {
+        live.state().declined_until = Some(Instant::now() + DECLINE_MEMORY);
         live.changed.notify_waiters();
     }
 
@@ -189,7 +199,7 @@ impl Service {
         self: &Arc<Self>,
         live: &Arc<Live>,
         seq: u64,
-        range: viewcache_protocol::ByteRange,
+        range: ByteRange,
     ) -> Result<bytes::Bytes, Error> {
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         let read = move || {
@@ -200,14 +210,15 @@ impl Service {
                 (place, state.rows.within(range))
             };
             let result = service.store.read(place, range, &rows);
-            if let Err(error) = &result {
-                tracing::warn!(entity = %live.id, %range, %error, "stored bytes are dropped");
-                let damaged = match error {
-                    StoreError::Damaged(row) => *row,
-                    _ => range,
-                };
-                service.drop_rows(&live, place, damaged);
-                service.metrics.healed.inc();
+            match &result {
+                Err(StoreError::Damaged(row)) => {
+                    tracing::warn!(entity = %live.id, %row, "damaged bytes are dropped");
+                    service.drop_rows(&live, place, *row);
+                    service.metrics.healed.inc();
+                }
+                // The bytes may be good still.
+                Err(error) => tracing::error!(entity = %live.id, %range, %error, "not read"),
+                Ok(_) => {}
             }
             Ok(result?)
         };
@@ -215,18 +226,14 @@ impl Service {
     }
 
     /// Takes the rows with a byte in `range` out of the index and the state.
-    fn drop_rows(
-        &self,
-        live: &Live,
-        place: crate::store::Place,
-        range: viewcache_protocol::ByteRange,
-    ) {
+    fn drop_rows(&self, live: &Live, place: Place, range: ByteRange) {
         let rows: Vec<_> = live.state().rows.within(range).ranges().collect();
         for row in rows {
             if let Err(error) = self.store.remove_row(place, row.start()) {
                 tracing::error!(entity = %live.id, %row, %error, "a damaged row stays indexed");
             }
             live.state().drop_row(place.seq, row);
+            self.room.release(row);
         }
     }
 
@@ -245,33 +252,55 @@ impl Service {
         id: EntityId,
         may_go: impl FnOnce(&State) -> bool,
     ) -> Result<Option<u64>, StoreError> {
-        let live = self.table.find(id);
-        let stored = match &live {
-            Some(live) => {
-                let mut state = live.state();
-                if !may_go(&state) {
-                    return Ok(None);
-                }
-                let bytes = state.stored.bytes();
-                state.close().map(|place| (place, bytes))
-            }
-            None => self.store.load(id)?.and_then(|loaded| {
-                let bytes = loaded.rows.ranges().map(|r| r.len()).sum();
-                let generation = loaded.record.generation?;
-                Some(((generation.place(id), generation.complete_length()), bytes))
-            }),
-        };
-        self.store.remove_entity(id)?;
-        if let Some(live) = live {
-            live.state().dirty = false;
-            live.changed.notify_waiters();
-        }
-        let Some(((place, complete_length), bytes)) = stored else {
+        let Some(live) = self.known(id)? else {
             return Ok(None);
         };
-        self.store.remove_generation(place, complete_length)?;
+        let recording = live.record_lock();
+        let (bytes, old) = {
+            let mut state = live.state();
+            if !may_go(&state) {
+                return Ok(None);
+            }
+            let bytes = state.stored.bytes();
+            let old = state.close();
+            state.dirty = false;
+            (bytes, old)
+        };
+        self.store.remove_entity(id)?;
+        drop(recording);
+        live.changed.notify_waiters();
+        let Some(old) = old else { return Ok(None) };
+        self.remove_stored(&old);
         Ok(Some(bytes))
     }
+
+    /// Writes the entity's record to the index, unless it has no generation. Blocks.
+    fn record(&self, live: &Live) -> Result<(), StoreError> {
+        let _recording = live.record_lock();
+        let record = {
+            let mut state = live.state();
+            state.dirty = false;
+            state.record.clone()
+        };
+        let Some(generation) = &record.generation else {
+            return Ok(());
+        };
+        let written = self.store.put(live.id, &record);
+        let mut state = live.state();
+        match &written {
+            Ok(()) => state.recorded = Some(generation.seq),
+            Err(_) => state.dirty = true,
+        }
+        written
+    }
+}
+
+/// Replaces the stored header fields that a new response of the same generation has too
+/// (RFC 9111 section 3.2): a 206 to If-Range leaves most of them out.
+fn update(stored: &mut Vec<(String, String)>, new: Vec<(String, String)>) {
+    // The age belongs to the response, not to the entity.
+    stored.retain(|(name, _)| name != "age" && !new.iter().any(|(n, _)| n == name));
+    stored.extend(new);
 }
 
 /// The segment size for an entity: 4 MiB, or less for a short one, so that its one file's offsets

@@ -75,6 +75,8 @@ pub struct Loaded {
 pub struct Store {
     index: Index,
     segments: Segments,
+    /// The number of the next generation. Its upper half counts openings, so that no number is
+    /// used twice although only openings are written down.
     next_seq: AtomicU64,
     /// Held for its lock.
     _lock: File,
@@ -91,16 +93,21 @@ impl Store {
         check_format(dir)?;
         let segments = Segments::open(&dir.join("segments"))?;
         let index = Index::open(&dir.join("index"))?;
-        let next_seq = AtomicU64::new(index.last_seq()?.saturating_add(1));
+        let next_seq = AtomicU64::new(u64::from(index.count_opening()?) << 32);
         let living = |entity, seq| {
             let record = index.entity(entity)?;
             Ok(record
                 .and_then(|r| r.generation)
                 .is_some_and(|g| g.seq == seq))
         };
-        let removed = segments.sweep(living)?;
-        if 0 < removed {
-            tracing::info!(files = removed, "segment files of dead generations removed");
+        let files = segments.sweep(living)?;
+        let generations = index.sweep(living)?;
+        if 0 < files || 0 < generations {
+            tracing::info!(
+                files,
+                generations,
+                "what a crash left of dead generations is removed"
+            );
         }
         Ok(Self {
             index,
@@ -111,10 +118,8 @@ impl Store {
     }
 
     /// A number for a new generation.
-    pub fn next_seq(&self) -> Result<u64, StoreError> {
-        let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
-        self.index.put_last_seq(seq)?;
-        Ok(seq)
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The entity as it was stored.
@@ -177,8 +182,7 @@ impl Store {
 
     /// Takes one row out: its bytes are no longer stored.
     pub fn remove_row(&self, place: Place, offset: u64) -> Result<(), StoreError> {
-        self.index
-            .remove_rows(place.entity, place.seq, offset..offset + 1)
+        self.index.remove_row(place.entity, place.seq, offset)
     }
 
     /// Takes one segment out and gives its space back.
@@ -190,11 +194,17 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a whole generation out. Its rows go first, so that nothing points at a missing file.
-    pub fn remove_generation(&self, place: Place, complete_length: u64) -> Result<(), StoreError> {
+    /// Takes a whole generation out of which `rows` are stored. They leave the index first, so that
+    /// nothing points at a missing file.
+    pub fn remove_generation(&self, place: Place, rows: &Rows) -> Result<(), StoreError> {
         self.index
             .remove_rows(place.entity, place.seq, 0..u64::MAX)?;
-        for segment in 0..complete_length.div_ceil(place.segment_size) {
+        let mut segments: Vec<u64> = rows
+            .ranges()
+            .map(|range| range.start() / place.segment_size)
+            .collect();
+        segments.dedup();
+        for segment in segments {
             self.segments.remove(place, segment)?;
         }
         Ok(())
@@ -232,7 +242,10 @@ fn check_format(dir: &Path) -> Result<(), StoreError> {
             text.trim().chars().take(32).collect(),
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(std::fs::write(&path, format!("{FORMAT}\n"))?)
+            // In one step: a crash must not leave an empty file, which would be refused.
+            let new = dir.join("format.new");
+            std::fs::write(&new, format!("{FORMAT}\n"))?;
+            Ok(std::fs::rename(new, path)?)
         }
         Err(error) => Err(error.into()),
     }

@@ -124,6 +124,11 @@ fn what_must_not_be_stored_is_declined() {
     check(200, &[("set-cookie", "a=b")], DeclineReason::SetCookie);
     check(
         200,
+        &[("set-cookie", "a=b"), ("set-cookie", "c=d")],
+        DeclineReason::SetCookie,
+    );
+    check(
+        200,
         &[("x-long", &"x".repeat(20_000))],
         DeclineReason::Headers,
     );
@@ -131,6 +136,15 @@ fn what_must_not_be_stored_is_declined() {
         206,
         &[("content-type", "multipart/byteranges; boundary=x")],
         DeclineReason::Multipart,
+    );
+    let absurd = [
+        ETAG,
+        ("content-length", "10"),
+        ("content-range", "bytes 0-9/4398046511105"),
+    ];
+    assert_eq!(
+        judge(&asked(Some("0-9")), 206, &absurd).err(),
+        Some(DeclineReason::TooLong)
     );
     let missing = judge(&asked(None), 200, &[ETAG]);
     assert_eq!(missing.err(), Some(DeclineReason::NoLength));

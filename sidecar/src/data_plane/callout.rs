@@ -137,9 +137,9 @@ where
 /// A chunk that is not stored. Only a dead generation ends the mirroring; the rest leaves a gap.
 fn stopped(refusal: Refusal) -> Response {
     let status = match refusal {
-        Refusal::Busy => StatusCode::TOO_MANY_REQUESTS,
+        // Not 5xx: outlier detection would eject a sidecar that serves well.
+        Refusal::Busy | Refusal::Full | Refusal::Disk => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Dead => StatusCode::GONE,
-        Refusal::Full | Refusal::Disk => StatusCode::INSUFFICIENT_STORAGE,
     };
     let mut response = status.into_response();
     if refusal == Refusal::Dead {
@@ -171,7 +171,7 @@ fn done(result: Result<(), Error>) -> Response {
 fn failed(error: &Error) -> Response {
     tracing::warn!(%error, "data port: callout");
     let status = match error {
-        Error::Message(_) | Error::Json(_) => StatusCode::BAD_REQUEST,
+        Error::Message(_) | Error::Json(_) | Error::Length(..) => StatusCode::BAD_REQUEST,
         Error::Version(_) => StatusCode::CONFLICT,
         Error::Store(_) | Error::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };

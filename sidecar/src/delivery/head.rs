@@ -109,6 +109,7 @@ mod tests {
             generation,
             place,
             ttl: Some(60),
+            combinable: true,
         }
     }
 

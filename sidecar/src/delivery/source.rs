@@ -14,8 +14,8 @@ use viewcache_protocol::{
 };
 
 use super::HandBack;
-use crate::error::{Error, Refusal};
-use crate::live::{self, Live, Snapshot};
+use crate::error::Refusal;
+use crate::live::{self, Live, Snapshot, State};
 use crate::origin::{Asker, OriginError};
 use crate::service::Service;
 
@@ -49,9 +49,6 @@ pub(super) enum SourceError {
     /// The generation has no validator to ask under.
     #[error("the entity cannot be asked for in parts")]
     NotCombinable,
-    /// The store failed.
-    #[error("{0}")]
-    Store(#[from] Error),
     /// The body ended or failed before its end.
     #[error("the origin's body was cut at {0}")]
     Short(u64),
@@ -63,7 +60,6 @@ impl SourceError {
             Self::Origin(_) | Self::Short(_) | Self::Changed => HandBack::Origin,
             Self::Declined { .. } => HandBack::Declined,
             Self::NotCombinable => HandBack::NotCombinable,
-            Self::Store(_) => HandBack::Store,
         }
     }
 
@@ -73,9 +69,56 @@ impl SourceError {
             Self::Declined { .. } => "declined",
             Self::Changed => "changed",
             Self::NotCombinable => "not-combinable",
-            Self::Store(_) => "store",
             Self::Short(_) => "short",
         }
+    }
+}
+
+/// A lead of the sidecar's own. Dropped, it ends: whoever waits for it looks for another way.
+#[derive(Debug)]
+pub(super) struct Lead {
+    live: Arc<Live>,
+    fill: FillId,
+}
+
+impl Lead {
+    /// Takes a gap of generation `seq`. The state is locked by the caller, who has just seen in it
+    /// that nobody else leads there.
+    pub(super) fn take(
+        service: &Service,
+        live: &Arc<Live>,
+        state: &mut State,
+        seq: u64,
+        gap: ByteRange,
+    ) -> Self {
+        let fill = service.lead();
+        state.leads.begin(fill, seq, gap, Instant::now());
+        Self {
+            live: Arc::clone(live),
+            fill,
+        }
+    }
+
+    /// Takes what is not known yet, until `until` at the most.
+    pub(super) fn grant(
+        service: &Service,
+        live: &Arc<Live>,
+        state: &mut State,
+        until: Instant,
+    ) -> Self {
+        let fill = service.lead();
+        state.leads.grant(fill, until);
+        Self {
+            live: Arc::clone(live),
+            fill,
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.live.state().leads.forget(self.fill);
+        self.live.changed.notify_waiters();
     }
 }
 
@@ -84,7 +127,7 @@ impl SourceError {
 pub(super) struct Source {
     service: Arc<Service>,
     live: Arc<Live>,
-    fill: FillId,
+    lead: Lead,
     generation: GenerationId,
     seq: u64,
     status: u16,
@@ -97,18 +140,28 @@ pub(super) struct Source {
     chunk: usize,
 }
 
+/// What a request to the origin asks for.
+struct Question<'a> {
+    asked: Asked,
+    /// The generation that is asked for, when one is known.
+    known: Option<&'a Snapshot>,
+    asker: &'a Asker,
+    deadline: Instant,
+}
+
 impl Source {
     /// Asks for a gap of a known generation, under its validator.
     pub(super) async fn gap(
         service: &Arc<Service>,
-        live: &Arc<Live>,
+        lead: Lead,
         snapshot: &Snapshot,
         gap: ByteRange,
         asker: &Asker,
+        deadline: Instant,
     ) -> Result<Self, SourceError> {
-        let identity = &snapshot.generation.identity;
+        let profile = lead.live.state().record.key.profile();
         let asked = Asked {
-            profile: live.state().record.key.profile(),
+            profile,
             range: Some(RangeSpec::Closed {
                 first: gap.start(),
                 last: gap.end() - 1,
@@ -116,18 +169,14 @@ impl Source {
             range_in_query: false,
             complete_length: None,
         };
-        let validator = identity
-            .validator
-            .as_ref()
-            .map(|validator| validator.as_str());
-        // Whoever asks next for these bytes follows, also while the origin has not answered.
-        let fill = service.lead();
-        live.state()
-            .leads
-            .begin(fill, snapshot.place.seq, gap, Instant::now());
-        let opened = Self::open(service, live, fill, &asked, validator, asker).await;
-        let source = opened.inspect_err(|_| end_lead(live, fill))?;
-        let same = source.generation == snapshot.generation.id(asked.profile);
+        let question = Question {
+            asked,
+            known: Some(snapshot),
+            asker,
+            deadline,
+        };
+        let source = Self::open(service, lead, &question).await?;
+        let same = source.generation == snapshot.generation.id(profile);
         if same && source.at <= gap.start() {
             Ok(source)
         } else {
@@ -138,12 +187,11 @@ impl Source {
     /// Asks for what the viewer wants of an entity of which no usable generation is known.
     pub(super) async fn discover(
         service: &Arc<Service>,
-        live: &Arc<Live>,
+        lead: Lead,
         wanted: &Wanted,
         asker: &Asker,
+        deadline: Instant,
     ) -> Result<Self, SourceError> {
-        let fill = service.lead();
-        live.state().leads.grant(fill, Instant::now() + SILENCE);
         // Where the URL tells the complete length, the request is bounded: some origins refuse
         // or pace any other (DESIGN "Entity, profile, generation").
         let bounded = wanted.complete_length.and_then(|complete_length| {
@@ -159,48 +207,27 @@ impl Source {
             range_in_query: false,
             ..wanted.asked()
         };
-        let opened = Self::open(service, live, fill, &asked, None, asker).await;
-        opened.inspect_err(|error| match error {
-            SourceError::Declined { .. } => service.decline(live, fill),
-            _ => end_lead(live, fill),
+        let question = Question {
+            asked,
+            known: None,
+            asker,
+            deadline,
+        };
+        let live = Arc::clone(&lead.live);
+        let opened = Self::open(service, lead, &question).await;
+        opened.inspect_err(|error| {
+            if matches!(error, SourceError::Declined { .. }) {
+                service.decline(&live);
+            }
         })
     }
 
     async fn open(
         service: &Arc<Service>,
-        live: &Arc<Live>,
-        fill: FillId,
-        asked: &Asked,
-        validator: Option<&str>,
-        asker: &Asker,
+        lead: Lead,
+        question: &Question<'_>,
     ) -> Result<Self, SourceError> {
-        let range = asked.range.map(|spec| format!("bytes={spec}"));
-        let opened = async {
-            let response = service
-                .origin
-                .fetch(asker, range.as_deref(), validator)
-                .await?;
-            let status = response.status().as_u16();
-            let transfer = Transfer::judge(asked, status, &text_headers(&response))
-                .map_err(|reason| SourceError::Declined { status, reason })?;
-            let bytes = transfer.range;
-            let generation = transfer.generation.id(asked.profile, &fill.to_string());
-            let seq = service.open_generation(live, fill, transfer).await?;
-            Ok(Self {
-                service: Arc::clone(service),
-                live: Arc::clone(live),
-                fill,
-                generation,
-                seq,
-                status,
-                body: response.into_body(),
-                at: bytes.start(),
-                end: bytes.end(),
-                buffer: BytesMut::new(),
-                chunk: *CHUNK.start(),
-            })
-        };
-        let opened = opened.await;
+        let opened = Self::ask(service, lead, question).await;
         let label = opened.as_ref().map_or_else(SourceError::label, |_| "ok");
         service
             .metrics
@@ -208,6 +235,54 @@ impl Source {
             .get_or_create(&[("result", label)])
             .inc();
         opened
+    }
+
+    async fn ask(
+        service: &Arc<Service>,
+        lead: Lead,
+        question: &Question<'_>,
+    ) -> Result<Self, SourceError> {
+        let Question {
+            asked,
+            known,
+            asker,
+            deadline,
+        } = question;
+        let range = asked.range.map(|spec| format!("bytes={spec}"));
+        let known = known.map(|snapshot| &snapshot.generation.identity);
+        let validator = known.and_then(|identity| identity.validator.as_ref());
+        let if_range = validator.map(|validator| validator.as_str());
+        let response = service
+            .origin
+            .fetch(asker, range.as_deref(), if_range, *deadline)
+            .await?;
+        let status = response.status().as_u16();
+        let mut transfer = Transfer::judge(asked, status, &text_headers(&response))
+            .map_err(|reason| SourceError::Declined { status, reason })?;
+        // A 206 to If-Range need not repeat the validator that it was asked under (RFC 9110
+        // section 15.3.7).
+        if status == 206 && transfer.generation.validator.is_none() {
+            transfer.generation.validator = validator.cloned();
+        }
+        let bytes = transfer.range;
+        let generation = transfer
+            .generation
+            .id(asked.profile, &lead.fill.to_string());
+        let live = Arc::clone(&lead.live);
+        let seq = service.open_generation(&live, lead.fill, transfer);
+        Ok(Self {
+            service: Arc::clone(service),
+            live,
+            lead,
+            generation,
+            seq,
+            status,
+            body: response.into_body(),
+            at: bytes.start(),
+            end: bytes.end(),
+            buffer: BytesMut::new(),
+            chunk: *CHUNK.start(),
+        })
     }
 
     pub(super) const fn status(&self) -> u16 {
@@ -299,7 +374,7 @@ impl Source {
         self.live
             .state()
             .leads
-            .advance(self.fill, offset + len, Instant::now());
+            .advance(self.lead.fill, offset + len, Instant::now());
         self.live.changed.notify_waiters();
     }
 }
@@ -307,13 +382,7 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         self.flush();
-        end_lead(&self.live, self.fill);
     }
-}
-
-fn end_lead(live: &Live, fill: FillId) {
-    live.state().leads.end(fill);
-    live.changed.notify_waiters();
 }
 
 /// Header fields whose value is text; another says nothing that is understood here.

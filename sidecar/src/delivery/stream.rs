@@ -8,23 +8,24 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use viewcache_protocol::ByteRange;
 
-use super::source::{Source, SourceError};
+use super::source::{Lead, Source, SourceError};
 use super::{Cut, Viewing, open};
+use crate::fills::STALL;
 use crate::live::{Live, Next, Snapshot};
-use crate::origin::Asker;
+use crate::origin::{Asker, HEAD_DEADLINE};
 use crate::service::Service;
 
-/// How much is read from the disk at once: enough to keep the disk and the checksums busy, little
-/// enough for a first byte to be quick.
-const READ: u64 = 512 << 10;
+/// How much is read from the disk at once: enough to keep the disk busy, little enough for a first
+/// byte to be quick and for thousands of paused viewers to fit in memory.
+const READ: u64 = 256 << 10;
 
 /// How often the rest is asked for without a new byte before the viewer is cut.
 const TRIES: u32 = 4;
 
 /// The pause before the second try; it doubles with each.
-const BACK_OFF: Duration = Duration::from_millis(50);
+const BACK_OFF: Duration = Duration::from_millis(200);
 
-/// A response being streamed. Dropped at any await, it leaves nothing behind but what it stored.
+/// A response being streamed. Dropped at any await, it ends its lead and leaves what it stored.
 pub(super) struct Stream {
     pub(super) service: Arc<Service>,
     pub(super) live: Arc<Live>,
@@ -98,14 +99,23 @@ impl Stream {
         let live = Arc::clone(&self.live);
         let mut changed = std::pin::pin!(live.changed.notified());
         changed.as_mut().enable();
-        let next = live.state().next(
-            self.seq,
-            self.at,
-            self.end,
-            self.window,
-            self.since,
-            Instant::now(),
-        );
+        let (next, lead) = {
+            let mut state = live.state();
+            let now = Instant::now();
+            let next = state.next(self.seq, self.at, self.end, self.window, self.since, now);
+            // Taken under the same lock: of all who see the gap, one leads.
+            let lead = match next {
+                Next::Fetch(gap) => Some(Lead::take(
+                    &self.service,
+                    &self.live,
+                    &mut state,
+                    self.seq,
+                    gap,
+                )),
+                _ => None,
+            };
+            (next, lead)
+        };
         match next {
             Next::Stored(end) => self.send_stored(end).await,
             Next::Follow(until) => {
@@ -115,19 +125,38 @@ impl Stream {
                     () = sender.closed() => Err(Ended::Left),
                 }
             }
-            Next::Fetch(gap) => self.fetch(gap).await,
+            Next::Fetch(gap) => self.fetch(gap, lead).await,
             // Purged, or replaced. Under its validator the origin tells which: the rest of the same
             // generation, or another one.
-            Next::Gone => match ByteRange::new(self.at, self.end.min(self.at + self.window)) {
-                Some(rest) => self.fetch(rest).await,
-                None => Ok(()),
-            },
+            Next::Gone => {
+                let end = self.end.min(self.at.saturating_add(self.window));
+                match ByteRange::new(self.at, end) {
+                    Some(rest) => self.fetch(rest, None).await,
+                    None => Ok(()),
+                }
+            }
         }
     }
 
-    async fn fetch(&mut self, gap: ByteRange) -> Result<(), Ended> {
-        let opened = open(&self.service, &self.live, &self.snapshot, gap, &self.asker);
-        let source = opened.await.map_err(Ended::Failed)?;
+    async fn fetch(&mut self, gap: ByteRange, lead: Option<Lead>) -> Result<(), Ended> {
+        let lead = lead.unwrap_or_else(|| {
+            let mut state = self.live.state();
+            Lead::take(&self.service, &self.live, &mut state, self.seq, gap)
+        });
+        let deadline = Instant::now() + HEAD_DEADLINE;
+        let opened = open(
+            &self.service,
+            lead,
+            &self.snapshot,
+            gap,
+            &self.asker,
+            deadline,
+        );
+        let sender = self.sender.clone();
+        let source = tokio::select! {
+            source = opened => source.map_err(Ended::Failed)?,
+            () = sender.closed() => return Err(Ended::Left),
+        };
         self.seq = source.seq();
         self.relay(source).await
     }
@@ -137,14 +166,15 @@ impl Stream {
         let Some(range) = ByteRange::new(self.at, end) else {
             return Ok(());
         };
-        let read = self
-            .service
-            .read(&self.live, self.snapshot.place.seq, range)
-            .await;
-        // What could not be read is a gap now, and the next step fetches it.
-        let Ok(bytes) = read else { return Ok(()) };
-        self.service.sent_from_cache(&self.live, range.len());
-        self.send(bytes).await
+        let read = self.service.read(&self.live, self.seq, range);
+        match tokio::time::timeout(STALL, read).await {
+            Ok(Ok(bytes)) => {
+                self.service.sent_from_cache(&self.live, range.len());
+                self.send(bytes).await
+            }
+            // Damaged, or the disk fails or hangs: these bytes come from the origin.
+            Ok(Err(_)) | Err(_) => self.fetch(range, None).await,
+        }
     }
 
     /// Passes on what a transfer brings, from the offset that the response has reached.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use viewcache_protocol::{FillId, Generation, Profile, Validator};
 
 use super::*;
+use crate::fills::OVERTAKEN;
 
 const WINDOW: u64 = 1000;
 
@@ -160,18 +161,11 @@ fn without_a_validator_only_one_transfer_is_used() {
     let world = World::storing(false, &[(0, 500)]);
     assert_eq!(world.judge(Some("0-499")), Judgement::Hit);
     assert_eq!(world.judge(None), miss(ForwardToken::Partial, true));
-    world
-        .live
-        .state()
-        .leads
-        .begin(FillId(1), 1, range(500, 1000), world.now);
-    assert_eq!(world.judge(None), Judgement::Partial);
-    world.live.state().leads.advance(FillId(1), 1000, world.now);
-    // Bytes between 500 and the frontier are lost; another transfer must not fill them in.
-    assert_eq!(
-        world.judge(Some("500-")),
-        miss(ForwardToken::Partial, false)
-    );
+    // A response that followed the running transfer would be cut when that ends early.
+    let mut state = world.live.state();
+    state.leads.begin(FillId(1), 1, range(500, 1000), world.now);
+    drop(state);
+    assert_eq!(world.judge(None), miss(ForwardToken::Partial, false));
 }
 
 #[test]
@@ -228,7 +222,7 @@ fn a_new_generation_forgets_the_old_ones_bytes() {
     let mut state = world.live.state();
     state.reserve(1, range(100, 200)).unwrap();
     let old = state.open(generation(2, true, world.wall)).unwrap();
-    assert_eq!((old.0.seq, old.1), (1, 1000));
+    assert_eq!(old.place.seq, 1);
     assert_eq!(state.stored.bytes(), 0);
     assert!(!state.written(1, range(100, 200), None));
     assert_eq!(

@@ -142,6 +142,10 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
         Err(error) => return failed(&error),
     };
     let state = live.state();
+    // Asked for, but nothing of it has come.
+    if state.record.generation.is_none() && state.leads.is_empty() {
+        return unknown(id);
+    }
     let record = state.record.clone();
     let profile = record.key.profile();
     let fetching = !state.leads.is_empty();

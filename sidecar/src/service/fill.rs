@@ -7,13 +7,14 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use viewcache_protocol::{
-    Begin, ByteRange, ChunkHead, End, EntityId, FillId, Outcome, PROTOCOL_VERSION, Transfer,
+    Begin, ByteRange, ChunkHead, End, FillId, MAX_COMPLETE_LENGTH, Outcome, PROTOCOL_VERSION,
+    Transfer,
 };
 
 use super::Service;
 use crate::error::{Error, Refusal};
 use crate::live::Live;
-use crate::store::{Place, Row};
+use crate::store::{Place, Row, StoreError};
 
 /// How long a chunk waits for its `begin`: they travel on different connections.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
@@ -42,13 +43,18 @@ impl Service {
         if begin.version != PROTOCOL_VERSION {
             return Err(Error::Version(begin.version));
         }
-        let live = self.live(&begin.key).await?;
         let Begin {
+            key,
             generation,
             range,
             headers,
             ..
         } = begin;
+        let complete_length = generation.complete_length;
+        if MAX_COMPLETE_LENGTH < complete_length || complete_length < range.end() {
+            return Err(Error::Length(complete_length, range));
+        }
+        let live = self.live(&key).await?;
         self.open_generation(
             &live,
             fill,
@@ -57,8 +63,7 @@ impl Service {
                 range,
                 headers,
             },
-        )
-        .await?;
+        );
         tracing::debug!(entity = %live.id, %fill, %range, "mirroring begins");
         Ok(())
     }
@@ -127,15 +132,14 @@ impl Service {
     /// When the store cannot be read.
     pub async fn end(&self, fill: FillId, end: End) -> Result<(), Error> {
         let live = self.live(&end.key).await?;
-        let delivered = end.delivered.map_or(0, ByteRange::len);
-        tracing::info!(entity = %live.id, %fill, delivered, outcome = ?end.outcome, "fill ended");
-        match end.outcome {
-            Outcome::Declined(_) => self.decline(&live, fill),
-            Outcome::Complete | Outcome::Abandoned => {
-                live.state().leads.end(fill);
-                live.changed.notify_waiters();
-            }
+        let bytes = end.delivered.map_or(0, ByteRange::len);
+        tracing::info!(entity = %live.id, %fill, bytes, outcome = ?end.outcome, "fill ended");
+        let delivered = end.delivered.map(ByteRange::end);
+        live.state().leads.end(fill, delivered, Instant::now());
+        if let Outcome::Declined(_) = end.outcome {
+            self.decline(&live);
         }
+        live.changed.notify_waiters();
         live.state().dirty = true;
         Ok(())
     }
@@ -156,18 +160,22 @@ impl Service {
         let range = ByteRange::from_len(offset, bytes.len() as u64).ok_or(Refusal::Dead)?;
         let (place, parts) = live.state().reserve(seq, range).ok_or(Refusal::Dead)?;
         let (service, live) = (Arc::clone(self), Arc::clone(live));
-        Ok(tokio::task::spawn_blocking(move || {
+        let stored = self.writers.spawn(move || {
             let mut result = Ok(());
             for part in parts {
                 let (from, to) = (part.start() - offset, part.end() - offset);
-                let written = service.write(place, part, &bytes[from as usize..to as usize]);
+                let bytes = &bytes[from as usize..to as usize];
+                let written = service.write(&live, place, part, bytes);
                 if let Err(refusal) = written {
                     service.refuse(refusal, part.len());
                     result = Err(refusal);
                 }
+                let wrote = written.is_ok();
                 let living = live.state().written(seq, part, written.ok());
                 if !living {
-                    service.remove_late(place, part);
+                    if wrote {
+                        service.remove_late(place, part);
+                    }
                     result = Err(Refusal::Dead);
                 }
             }
@@ -175,29 +183,35 @@ impl Service {
             live.changed.notify_waiters();
             drop(permit);
             result
-        }))
+        });
+        Ok(stored)
     }
 
     fn write(
         &self,
+        live: &Live,
         place: Place,
         part: ByteRange,
         bytes: &[u8],
     ) -> Result<Vec<(u64, Row)>, Refusal> {
+        let failed = |error: StoreError| {
+            tracing::error!(entity = %place.entity, %part, %error, "a chunk is dropped");
+            Refusal::Disk
+        };
+        // Rows without their record would be swept at the next start.
+        let recorded = live.state().recorded == Some(place.seq);
+        if !recorded {
+            self.record(live).map_err(failed)?;
+        }
         if !self.reserve_room(part) {
             return Err(Refusal::Full);
         }
-        match self.store.write(place, part.start(), bytes) {
-            Ok(rows) => {
-                self.metrics.stored_bytes.inc_by(part.len());
-                Ok(rows)
-            }
-            Err(error) => {
-                tracing::error!(entity = %place.entity, %part, %error, "a chunk is dropped");
-                self.release_room(part);
-                Err(Refusal::Disk)
-            }
+        let written = self.store.write(place, part.start(), bytes);
+        self.room.settle(part, written.is_ok());
+        if written.is_ok() {
+            self.metrics.stored_bytes.inc_by(part.len());
         }
+        written.map_err(failed)
     }
 
     /// Counts bytes that are not stored.
@@ -210,6 +224,7 @@ impl Service {
 
     /// Bytes that were written while their generation died are removed again.
     fn remove_late(&self, place: Place, part: ByteRange) {
+        self.room.release(part);
         let segments = part.start() / place.segment_size..=(part.end() - 1) / place.segment_size;
         for segment in segments {
             if let Err(error) = self.store.remove_segment(place, segment) {
@@ -234,13 +249,8 @@ impl Service {
         state.dirty = true;
     }
 
-    /// Starts a lead of the sidecar's own.
+    /// The name of a lead of the sidecar's own.
     pub fn lead(&self) -> FillId {
         self.fill()
-    }
-
-    /// The entity in memory with this id.
-    pub fn in_memory(&self, id: EntityId) -> Option<Arc<Live>> {
-        self.table.find(id)
     }
 }

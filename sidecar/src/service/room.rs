@@ -1,7 +1,7 @@
 //! How much disk may be used, and what goes when it is not enough.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, TryLockError};
 
 use viewcache_protocol::{ByteRange, EntityId};
 
@@ -15,17 +15,23 @@ const BLOCK: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Room {
     max: u64,
+    /// Bytes of disk in use, with those that are being written.
     used: AtomicU64,
+    /// Bytes that are being written.
+    pending: AtomicU64,
     /// Held by the one thread that makes room.
     making: Mutex<()>,
 }
 
 impl Room {
     pub(super) const fn new(max: u64, used: u64) -> Self {
+        let (used, pending) = (AtomicU64::new(used), AtomicU64::new(0));
+        let making = Mutex::new(());
         Self {
             max,
-            used: AtomicU64::new(used),
-            making: Mutex::new(()),
+            used,
+            pending,
+            making,
         }
     }
 
@@ -37,10 +43,29 @@ impl Room {
     fn take(&self, bytes: u64) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         let fits = before + bytes <= self.max;
-        if !fits {
+        if fits {
+            self.pending.fetch_add(bytes, Ordering::Relaxed);
+        } else {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
         }
         fits
+    }
+
+    /// The run that room was taken for is written, or could not be.
+    pub(super) fn settle(&self, range: ByteRange, written: bool) {
+        self.pending.fetch_sub(blocks(range), Ordering::Relaxed);
+        if !written {
+            self.release(range);
+        }
+    }
+
+    /// A stored run has been removed.
+    pub(super) fn release(&self, range: ByteRange) {
+        let less = |used: u64| Some(used.saturating_sub(blocks(range)));
+        // The closure never declines.
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
@@ -51,17 +76,18 @@ const fn blocks(range: ByteRange) -> u64 {
 
 impl Service {
     /// Takes room for a run before it is written, evicting what was used least recently when
-    /// there is none. False when nothing may go. Blocks.
+    /// there is none. False when nothing may go, or when another thread is making room already:
+    /// the chunk is then left out, and nobody waits. Blocks.
     pub(super) fn reserve_room(&self, range: ByteRange) -> bool {
         let bytes = blocks(range);
         if self.room.take(bytes) {
             return true;
         }
-        let making = self
-            .room
-            .making
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let making = match self.room.making.try_lock() {
+            Ok(making) => making,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         if !self.room.fits(bytes)
             && let Err(error) = self.make_room(bytes)
         {
@@ -71,14 +97,12 @@ impl Service {
         self.room.take(bytes)
     }
 
-    /// Gives back room that was taken for a run which could not be written.
-    pub(super) fn release_room(&self, range: ByteRange) {
-        self.room.used.fetch_sub(blocks(range), Ordering::Relaxed);
-    }
-
     /// Removes the entities used least recently until the limit leaves a twentieth free, so that
     /// the next writes find room at once.
     fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+        // What is counted errs on the full side where runs share a block; the file system knows.
+        let used = self.store.allocated()? + self.room.pending.load(Ordering::Relaxed);
+        self.room.used.store(used, Ordering::Relaxed);
         let target = (self.room.max - self.room.max / 20).saturating_sub(bytes);
         for id in self.by_age()? {
             if self.room.used.load(Ordering::Relaxed) <= target {
@@ -89,12 +113,9 @@ impl Service {
                     tracing::info!(entity = %id, bytes = removed, "evicted");
                     self.metrics.evictions.inc();
                 }
-                Ok(None) => continue,
+                Ok(None) => {}
                 Err(error) => tracing::error!(entity = %id, %error, "could not be evicted"),
             }
-            self.room
-                .used
-                .store(self.store.allocated()?, Ordering::Relaxed);
         }
         Ok(())
     }

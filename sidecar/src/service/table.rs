@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use viewcache_protocol::{EntityId, EntityKey};
 
@@ -132,17 +132,13 @@ impl Service {
     /// Writes changed records to the store and lets go of idle entities. Blocks.
     pub fn persist(&self) {
         for live in self.table.all() {
-            let changed = {
+            let dirty = {
                 let mut state = live.state();
-                state.leads.expire(std::time::Instant::now());
-                let stored = state.record.generation.is_some();
-                (std::mem::take(&mut state.dirty) && stored).then(|| state.record.clone())
+                state.leads.expire(Instant::now());
+                state.dirty
             };
-            if let Some(record) = changed
-                && let Err(error) = self.store.put(live.id, &record)
-            {
+            if dirty && let Err(error) = self.record(&live) {
                 tracing::error!(entity = %live.id, %error, "its record could not be stored");
-                live.state().dirty = true;
             }
         }
         self.table.trim();

@@ -15,7 +15,7 @@ use super::layout::{self, EntityRecord, Row, Rows};
 const ENTITIES: &str = "entities";
 const ROWS: &str = "extents";
 const META: &str = "meta";
-const LAST_SEQ: &[u8] = b"last_seq";
+const OPENINGS: &[u8] = b"openings";
 
 /// The index: small, and written with every chunk.
 pub(super) struct Index {
@@ -58,26 +58,32 @@ impl Index {
             .expect("every family is opened in open()")
     }
 
-    pub(super) fn last_seq(&self) -> Result<u64, StoreError> {
-        let value = self.db.get_cf(self.family(META), LAST_SEQ)?;
-        Ok(value
+    /// How often the folder has been opened, this time included.
+    pub(super) fn count_opening(&self) -> Result<u32, StoreError> {
+        let value = self.db.get_cf(self.family(META), OPENINGS)?;
+        let before = value
             .and_then(|v| v.try_into().ok())
-            .map_or(0, u64::from_be_bytes))
+            .map_or(0, u32::from_be_bytes);
+        let now = before.saturating_add(1);
+        self.db
+            .put_cf(self.family(META), OPENINGS, now.to_be_bytes())?;
+        Ok(now)
     }
 
-    pub(super) fn put_last_seq(&self, seq: u64) -> Result<(), StoreError> {
-        Ok(self
-            .db
-            .put_cf(self.family(META), LAST_SEQ, seq.to_be_bytes())?)
-    }
-
+    /// An entity's record. One that cannot be decoded is removed: its bytes come from the origin
+    /// again.
     pub(super) fn entity(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
         let value = self
             .db
             .get_pinned_cf(self.family(ENTITIES), entity.as_bytes())?;
-        Ok(value
-            .map(|value| layout::decode_entity(&value))
-            .transpose()?)
+        match value.map(|value| layout::decode_entity(&value)).transpose() {
+            Ok(record) => Ok(record),
+            Err(error) => {
+                tracing::error!(%entity, %error, "a record is removed");
+                self.remove_entity(entity)?;
+                Ok(None)
+            }
+        }
     }
 
     pub(super) fn put_entity(
@@ -115,7 +121,10 @@ impl Index {
             if page.len() == limit {
                 break;
             }
-            page.push((id, layout::decode_entity(&value)?));
+            match layout::decode_entity(&value) {
+                Ok(record) => page.push((id, record)),
+                Err(error) => tracing::error!(entity = %id, %error, "a record is passed over"),
+            }
         }
         Ok(page)
     }
@@ -129,10 +138,44 @@ impl Index {
             if key[..24] != start[..24] {
                 break;
             }
-            let (offset, row) = layout::decode_row(&key, &value)?;
-            rows.insert(offset, row);
+            match layout::decode_row(&key, &value) {
+                Ok((offset, row)) => rows.insert(offset, row),
+                Err(error) => tracing::error!(%entity, %error, "an extent is passed over"),
+            }
         }
         Ok(rows)
+    }
+
+    /// Removes the rows of generations that are not `living`; how many generations had some comes
+    /// back.
+    pub(super) fn sweep(
+        &self,
+        living: impl Fn(EntityId, u64) -> Result<bool, StoreError>,
+    ) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        let mut rows = self.db.raw_iterator_cf(self.family(ROWS));
+        rows.seek_to_first();
+        while let Some((entity, seq)) = rows.key().and_then(layout::generation_of) {
+            if !living(entity, seq)? {
+                self.remove_rows(entity, seq, 0..u64::MAX)?;
+                removed += 1;
+            }
+            // Past the generation's last row.
+            rows.seek(layout::row_key(entity, seq, u64::MAX));
+        }
+        rows.status()?;
+        Ok(removed)
+    }
+
+    pub(super) fn remove_row(
+        &self,
+        entity: EntityId,
+        seq: u64,
+        offset: u64,
+    ) -> Result<(), StoreError> {
+        Ok(self
+            .db
+            .delete_cf(self.family(ROWS), layout::row_key(entity, seq, offset))?)
     }
 
     pub(super) fn put_rows(

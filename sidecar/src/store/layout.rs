@@ -244,6 +244,13 @@ pub(super) fn row_key(entity: EntityId, seq: u64, offset: u64) -> [u8; 32] {
     key
 }
 
+/// The entity and generation that a row's key is of.
+pub(super) fn generation_of(key: &[u8]) -> Option<(EntityId, u64)> {
+    let (entity, rest) = key.split_first_chunk()?;
+    let (seq, _) = rest.split_first_chunk()?;
+    Some((EntityId::from_bytes(*entity), u64::from_be_bytes(*seq)))
+}
+
 pub(super) fn encode_row(row: &Row) -> Vec<u8> {
     row.encode()
 }

@@ -123,28 +123,38 @@ impl Segments {
         mut living: impl FnMut(EntityId, u64) -> Result<bool, StoreError>,
     ) -> Result<usize, StoreError> {
         let mut removed = 0;
-        for folder in std::fs::read_dir(&self.dir)? {
-            for file in std::fs::read_dir(folder?.path())? {
-                let file = file?;
-                let name = file.file_name();
-                let Some((entity, seq)) = name.to_str().and_then(parse_name) else {
-                    continue;
-                };
-                if !living(entity, seq)? {
-                    std::fs::remove_file(file.path())?;
-                    removed += 1;
-                }
+        for path in self.files()? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some((entity, seq)) = name.and_then(parse_name) else {
+                continue;
+            };
+            if !living(entity, seq)? {
+                std::fs::remove_file(path)?;
+                removed += 1;
             }
         }
         Ok(removed)
     }
 
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for first in 0..=u8::MAX {
+            for file in std::fs::read_dir(self.dir.join(format!("{first:02x}")))? {
+                files.push(file?.path());
+            }
+        }
+        Ok(files)
+    }
+
     /// Bytes of disk that the files occupy: what the file system says, holes left out.
     pub(super) fn allocated(&self) -> io::Result<u64> {
         let mut bytes = 0;
-        for folder in std::fs::read_dir(&self.dir)? {
-            for file in std::fs::read_dir(folder?.path())? {
-                bytes += file?.metadata()?.blocks() * 512;
+        for path in self.files()? {
+            match std::fs::metadata(path) {
+                Ok(metadata) => bytes += metadata.blocks() * 512,
+                // Removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(bytes)

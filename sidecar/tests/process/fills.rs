@@ -187,19 +187,3 @@ async fn what_arrived_stays_when_the_viewer_leaves() {
     let got = sidecar.routed(&format!("0-{}", stored - 1)).await;
     assert!(got.body == body(1, 0, stored), "wrong bytes");
 }
-
-#[tokio::test]
-async fn the_disk_limit_holds_and_the_oldest_goes() {
-    let dir = tempfile::tempdir().unwrap();
-    let origin = Origin::start(Script {
-        complete_length: 3 << 20,
-        ..Script::default()
-    })
-    .await;
-    let flags = ["--max-bytes", "1MiB"];
-    let sidecar = Sidecar::start(dir.path(), origin.addr, &flags).await;
-    let got = sidecar.routed("").await;
-    assert!(got.whole && got.body == body(1, 0, 3 << 20), "wrong bytes");
-    let stored = sidecar.entity().await["cached_bytes"].as_u64().unwrap();
-    assert!(0 < stored && stored <= 1 << 20, "{stored} bytes are stored");
-}

@@ -67,7 +67,11 @@ impl Viewer {
 }
 
 pub(crate) fn key() -> EntityKey {
-    EntityKey::new(Profile::Generic, "http://origin.test/video").unwrap()
+    key_at("/video")
+}
+
+pub(crate) fn key_at(path: &str) -> EntityKey {
+    EntityKey::new(Profile::Generic, &format!("http://origin.test{path}")).unwrap()
 }
 
 pub(crate) fn wanted(range: &str) -> Wanted {
@@ -161,18 +165,27 @@ impl Sidecar {
 
     /// The entity as the REST API shows it.
     pub(crate) async fn entity(&self) -> Value {
+        self.entity_at("/video").await
+    }
+
+    pub(crate) async fn entity_at(&self, path: &str) -> Value {
         let got = self
-            .manage("GET", &format!("/v1/entities/{}", key().id()))
+            .manage("GET", &format!("/v1/entities/{}", key_at(path).id()))
             .await;
         serde_json::from_slice(&got.body).unwrap()
     }
 
-    /// Waits until so many bytes are stored and nothing is being fetched.
+    /// Waits until so many bytes are stored and nobody fetches or watches.
     pub(crate) async fn stored(&self, bytes: u64) {
+        self.stored_at("/video", bytes).await;
+    }
+
+    pub(crate) async fn stored_at(&self, path: &str, bytes: u64) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let entity = self.entity().await;
-            if entity["cached_bytes"] == bytes && entity["fills"] == 0 {
+            let entity = self.entity_at(path).await;
+            let quiet = entity["fills"] == 0 && entity["viewers"] == 0;
+            if entity["cached_bytes"] == bytes && quiet {
                 return;
             }
             assert!(
@@ -210,23 +223,37 @@ impl Sidecar {
         }
     }
 
-    pub(crate) async fn begin(&self, fill: FillId, generation: &Generation, start: u64, end: u64) {
+    pub(crate) async fn begin(&self, fill: FillId, living: &Generation, start: u64, end: u64) {
+        assert_eq!(self.try_begin(fill, living, start, end).await.status, 204);
+    }
+
+    pub(crate) async fn try_begin(
+        &self,
+        fill: FillId,
+        living: &Generation,
+        start: u64,
+        end: u64,
+    ) -> Got {
+        let headers = [
+            ("content-type", "video/mp4"),
+            ("cache-control", "max-age=600"),
+        ];
         let message = Begin {
             version: PROTOCOL_VERSION,
             key: key(),
-            generation: generation.clone(),
+            generation: living.clone(),
             range: ByteRange::new(start, end).unwrap(),
-            headers: vec![
-                ("content-type".to_owned(), "video/mp4".to_owned()),
-                ("cache-control".to_owned(), "max-age=600".to_owned()),
-            ],
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
         };
         let body = serde_json::to_vec(&message).unwrap();
-        let request = self
-            .callout(&Step::Begin.path(fill))
-            .body(body.into())
-            .unwrap();
-        assert_eq!(self.get(request).await.status, 204);
+        self.get(
+            self.callout(&Step::Begin.path(fill))
+                .body(body.into())
+                .unwrap(),
+        )
+        .await
     }
 
     pub(crate) async fn chunk(
@@ -294,11 +321,24 @@ impl Sidecar {
         Viewer(self.send(self.routed_request(range)).await.into_body())
     }
 
+    /// A request for another entity.
+    pub(crate) async fn routed_at(&self, path: &str, range: &str) -> Got {
+        let wanted = Wanted {
+            key: key_at(path),
+            ..wanted(range)
+        };
+        self.get(self.request_of(path, &wanted)).await
+    }
+
     fn routed_request(&self, range: &str) -> Request<Full<Bytes>> {
-        let mut request = Request::get(format!("http://{}/video", self.data))
+        self.request_of("/video", &wanted(range))
+    }
+
+    fn request_of(&self, path: &str, wanted: &Wanted) -> Request<Full<Bytes>> {
+        let mut request = Request::get(format!("http://{}{path}", self.data))
             .header("host", "origin.test")
             .header("x-viewcache-route", "partial");
-        for (name, value) in wanted(range).to_headers() {
+        for (name, value) in wanted.to_headers() {
             request = request.header(name, value);
         }
         request.body(Full::default()).unwrap()

@@ -4,4 +4,6 @@
 mod fills;
 mod harness;
 mod origin;
+mod races;
+mod room;
 mod trouble;

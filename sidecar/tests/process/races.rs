@@ -1,0 +1,135 @@
+//! Messages that overtake each other, viewers that leave, entities that go.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use viewcache_protocol::{Decision, Generation, Outcome, Profile};
+
+use crate::harness::{Sidecar, generation, key};
+use crate::origin::{Origin, Script, body};
+
+const N: u64 = 1_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_outlives_a_purge_and_a_new_generation_of_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let n = 60_000_000;
+    let script = Script {
+        complete_length: n,
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.routed("").await;
+    sidecar.stored(n).await;
+    let mut viewer = sidecar.routed_slowly("").await;
+    let mut got = viewer.read(100_000).await;
+    let path = format!("/v1/entities/{}", key().id());
+    assert_eq!(sidecar.manage("DELETE", &path).await.status, 200);
+    assert!(sidecar.routed("").await.whole);
+    let rest = tokio::time::timeout(Duration::from_secs(20), viewer.read(usize::MAX)).await;
+    got.extend(rest.expect("the first viewer hangs"));
+    assert!(got == body(1, 0, n), "wrong bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_viewer_that_left_before_the_origin_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let latency = Duration::from_millis(500);
+    let origin = Origin::start(Script {
+        latency,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let left = tokio::time::timeout(Duration::from_millis(100), sidecar.routed("")).await;
+    assert!(left.is_err());
+    let begun = Instant::now();
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "waited {:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_without_validator_is_not_followed_into_a_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        without_validator: true,
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Arc::new(Sidecar::start(dir.path(), origin.addr, &[]).await);
+    let fill = sidecar.granted("").await;
+    let bare = Generation {
+        validator: None,
+        complete_length: N,
+    };
+    sidecar.begin(fill, &bare, 0, N).await;
+    let id = bare.id(Profile::Generic, &fill.to_string());
+    assert_eq!(
+        sidecar.chunk(fill, id, 0, body(1, 0, 200_000)).await.status,
+        204
+    );
+    assert!(matches!(
+        sidecar.decide("").await,
+        Decision::Miss { grant: None, .. }
+    ));
+    let got = sidecar.routed("").await;
+    let reason = got.field("x-viewcache-handback");
+    assert_eq!((got.status.as_u16(), reason), (421, "not-combinable"));
+    assert_eq!(sidecar.decide("0-199999").await, Decision::Hit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_overtakes_its_begin_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let fill = sidecar.granted("").await;
+    let living = generation(1, N);
+    let id = living.id(Profile::Generic, "");
+    let (chunk, ()) = tokio::join!(sidecar.chunk(fill, id, 0, body(1, 0, 1000)), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        sidecar.end(fill, Outcome::Complete).await;
+        sidecar.begin(fill, &living, 0, N).await;
+    });
+    assert_eq!(chunk.status, 204);
+    let entity = sidecar.entity().await;
+    assert_eq!(
+        (&entity["fills"], &entity["cached_bytes"]),
+        (&0.into(), &1000.into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_request_leaves_the_stored_headers() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    // The scripted origin's own answers have no Content-Type.
+    assert_eq!(sidecar.routed("").await.field("content-type"), "video/mp4");
+    sidecar.stored(N).await;
+    assert_eq!(sidecar.routed("").await.field("content-type"), "video/mp4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absurd_length_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let fill = sidecar.granted("0-999").await;
+    let got = sidecar
+        .try_begin(fill, &generation(1, 1 << 50), 0, 1000)
+        .await;
+    assert_eq!(got.status, 400);
+    let text = String::from_utf8(got.body).unwrap();
+    assert_eq!(
+        text,
+        "complete_length: 1125899906842624 does not go with the range 0..1000"
+    );
+}
