@@ -10,6 +10,7 @@ pub mod content;
 pub mod demo_origin;
 pub mod envoy_config;
 pub mod http1;
+pub mod interrupt;
 pub mod management;
 pub mod origin;
 pub mod poll;

@@ -1,0 +1,239 @@
+//! The shipped `envoy/envoy.yaml` with other addresses. Each literal that is replaced must be there
+//! exactly as often as expected, so what runs is the shipped file and nothing else.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+
+/// An origin: `http://host[:port]` or `https://host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginUrl {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+impl OriginUrl {
+    /// A plain HTTP origin.
+    pub fn http(address: SocketAddr) -> Self {
+        Self {
+            tls: false,
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
+impl FromStr for OriginUrl {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (tls, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            _ => bail!("{text:?} is not http://host[:port] or https://host[:port]"),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (
+                host,
+                port.parse().with_context(|| format!("{text:?}: port"))?,
+            ),
+            _ => (authority, if tls { 443 } else { 80 }),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
+        if host.is_empty() || !host.chars().all(allowed) {
+            bail!("{text:?}: {host:?} is not a host; the URL must have no path");
+        }
+        Ok(Self {
+            tls,
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+/// The text of an Envoy configuration.
+#[derive(Clone, Debug)]
+pub struct EnvoyConfig {
+    text: String,
+}
+
+impl EnvoyConfig {
+    /// The shipped file.
+    pub fn shipped(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        Ok(Self { text })
+    }
+
+    /// Replaces a literal that must be there once.
+    pub fn replace(&mut self, literal: &str, new: impl fmt::Display) -> Result<&mut Self> {
+        self.replace_all(literal, 1, new)
+    }
+
+    fn replace_all(
+        &mut self,
+        literal: &str,
+        count: usize,
+        new: impl fmt::Display,
+    ) -> Result<&mut Self> {
+        let found = self.text.matches(literal).count();
+        if found != count {
+            bail!("the Envoy configuration has {literal:?} {found} times, expected {count}");
+        }
+        self.text = self.text.replace(literal, &new.to_string());
+        Ok(self)
+    }
+
+    /// What viewers connect to.
+    pub fn ingress(&mut self, address: SocketAddr) -> Result<&mut Self> {
+        self.replace("{address: 0.0.0.0, port_value: 10000}", Socket(address))
+    }
+
+    /// What the sidecar reads the origin through.
+    pub fn egress(&mut self, address: SocketAddr) -> Result<&mut Self> {
+        self.replace("{address: 127.0.0.1, port_value: 10001}", Socket(address))
+    }
+
+    /// Envoy's own interface.
+    pub fn admin(&mut self, address: SocketAddr) -> Result<&mut Self> {
+        self.replace("{address: 127.0.0.1, port_value: 9901}", Socket(address))
+    }
+
+    /// The filter.
+    pub fn wasm(&mut self, path: &Path) -> Result<&mut Self> {
+        self.replace("/etc/viewcache/viewcache.wasm", path.display())
+    }
+
+    /// The filter's configuration, JSON on one line.
+    pub fn filter(&mut self, json: &str) -> Result<&mut Self> {
+        self.replace(r#"{"profile": "generic"}"#, json)
+    }
+
+    /// The sidecars' data ports, as many as there are.
+    pub fn sidecars(&mut self, addresses: &[SocketAddr]) -> Result<&mut Self> {
+        const INDENT: &str = "        ";
+        let endpoint = |address: &dyn fmt::Display, node: usize| {
+            format!(
+                "{INDENT}- endpoint: {{address: {{socket_address: {address}}}}}\n\
+                 {INDENT}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: node-{node}}}}}}}\n"
+            )
+        };
+        let shipped = endpoint(&"{address: 127.0.0.1, port_value: 7071}", 0);
+        let nodes = addresses.iter().enumerate();
+        let all: String = nodes.map(|(node, a)| endpoint(&Socket(*a), node)).collect();
+        self.replace(&shipped, all)
+    }
+
+    /// The origin. With TLS it is asked under its own name, because its certificate and its
+    /// virtual hosts know no other.
+    pub fn origin(&mut self, origin: &OriginUrl) -> Result<&mut Self> {
+        let OriginUrl { tls, host, port } = origin;
+        let socket = format!("{{address: \"{host}\", port_value: {port}}}");
+        self.replace("{address: origin, port_value: 8080}", socket)?;
+        if !tls {
+            return Ok(self);
+        }
+        let cluster = "  - name: origin\n    type: STRICT_DNS\n";
+        self.replace(cluster, format!("{cluster}{}", transport_socket(host)))?;
+        let rewrite = format!("cluster: origin, host_rewrite_literal: \"{host}\",");
+        self.replace_all("cluster: origin,", 2, rewrite)?;
+        let line = "\n                  cluster: origin\n";
+        self.replace(
+            line,
+            format!("{line}                  host_rewrite_literal: \"{host}\"\n"),
+        )
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn transport_socket(host: &str) -> String {
+    const TLS: &str =
+        "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+    format!(
+        r#"    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": {TLS}
+        sni: "{host}"
+        common_tls_context:
+          validation_context:
+            trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
+            match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: "{host}"}}}}]
+"#
+    )
+}
+
+struct Socket(SocketAddr);
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{{address: \"{}\", port_value: {}}}",
+            self.0.ip(),
+            self.0.port()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkout::Checkout;
+
+    #[test]
+    fn every_literal_is_in_the_shipped_file() {
+        for origin in ["http://127.0.0.1:1", "https://media.example"] {
+            let path = Checkout::find().unwrap().path("envoy/envoy.yaml");
+            let mut config = EnvoyConfig::shipped(&path).unwrap();
+            let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+            config
+                .ingress(address(1))
+                .unwrap()
+                .egress(address(2))
+                .unwrap();
+            config
+                .admin(address(3))
+                .unwrap()
+                .wasm(Path::new("/w"))
+                .unwrap();
+            config
+                .filter("{}")
+                .unwrap()
+                .sidecars(&[address(4), address(5)])
+                .unwrap();
+            config.origin(&origin.parse().unwrap()).unwrap();
+            assert!(config.text().contains("hash_key: node-1"));
+        }
+    }
+
+    #[test]
+    fn origins() {
+        let check = |text: &str, expect: Option<(bool, &str, u16)>| {
+            let parsed = text.parse::<OriginUrl>().ok();
+            let expect = expect.map(|(tls, host, port)| OriginUrl {
+                tls,
+                host: host.into(),
+                port,
+            });
+            assert_eq!(parsed, expect, "{text}");
+        };
+        check("http://a:8080", Some((false, "a", 8080)));
+        check("http://a/", Some((false, "a", 80)));
+        check("https://a.example", Some((true, "a.example", 443)));
+        check("http://[::1]:9", Some((false, "::1", 9)));
+        check("http://[::1]", Some((false, "::1", 80)));
+        check("http://a/b", None);
+        check("a:80", None);
+        check("http://a:x", None);
+    }
+}

@@ -1,0 +1,187 @@
+//! What the origin does on one path.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::content::Content;
+use crate::http1::{Head, resolve};
+
+/// How the end of a body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Content-Length.
+    Length,
+    /// Chunked.
+    Chunked,
+    /// The end of the connection.
+    Close,
+}
+
+/// What becomes of a Range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranges {
+    /// A 206 with the range.
+    Honored,
+    /// A 200 with everything.
+    Ignored,
+    /// A 206 with the right bytes and a Content-Range that is one off.
+    Mislabeled,
+    /// The query's `range` is answered with a 200 of these bytes; the header like `Honored`.
+    InQuery,
+}
+
+/// Behaviour; the default is a well-behaved origin with a strong ETag.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The bytes.
+    pub content: Content,
+    /// ETag.
+    pub etag: Option<String>,
+    /// Last-Modified.
+    pub last_modified: Option<String>,
+    /// Further fields.
+    pub fields: Vec<(String, String)>,
+    /// The time before the first byte of the head.
+    pub latency: Duration,
+    /// So many bytes of body at once, and the time after each.
+    pub pace: Option<(u64, Duration)>,
+    /// Where bodies wait.
+    pub gate: Option<Gate>,
+    /// The connection is closed after so many bytes of body.
+    pub cut_after: Option<u64>,
+    /// How the body's end is told.
+    pub framing: Framing,
+    /// What becomes of a Range.
+    pub ranges: Ranges,
+}
+
+impl Script {
+    /// A well-behaved origin of `content`, fresh for an hour.
+    pub fn new(content: Content) -> Self {
+        Self {
+            content,
+            etag: Some("\"v1\"".to_owned()),
+            last_modified: None,
+            fields: vec![
+                ("content-type".to_owned(), "video/mp4".to_owned()),
+                ("cache-control".to_owned(), "max-age=3600".to_owned()),
+            ],
+            latency: Duration::ZERO,
+            pace: None,
+            gate: None,
+            cut_after: None,
+            framing: Framing::Length,
+            ranges: Ranges::Honored,
+        }
+    }
+
+    /// Adds a field.
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Holds bodies back before an offset of the entity until it is opened.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    at: u64,
+    open: watch::Sender<bool>,
+}
+
+impl Gate {
+    /// A closed gate before the byte `at`.
+    pub fn at_byte(at: u64) -> Self {
+        Self {
+            at,
+            open: watch::Sender::new(false),
+        }
+    }
+
+    /// Lets everything through from now on.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    pub(super) const fn at(&self) -> u64 {
+        self.at
+    }
+
+    pub(super) async fn passed(&self) {
+        // It cannot fail: this gate has a sender itself.
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    }
+}
+
+/// An answer worked out.
+pub(super) struct Answer {
+    pub(super) head: String,
+    /// Which bytes of the content are its body, half-open.
+    pub(super) bytes: (u64, u64),
+    /// After how many of them the connection is closed.
+    pub(super) cut: Option<u64>,
+}
+
+impl Answer {
+    pub(super) fn new(script: &Script, request: &Head) -> Self {
+        let length = script.content.length();
+        let whole = (0, length);
+        let if_range = request.get("if-range");
+        let current = if_range.is_none_or(|v| Some(v) == script.etag.as_deref());
+        let asked = request
+            .get("range")
+            .filter(|_| current && script.ranges != Ranges::Ignored);
+        let in_query = request
+            .query("range")
+            .filter(|_| script.ranges == Ranges::InQuery);
+        let resolved = |range: &str| resolve(range, length).unwrap_or(Some(whole));
+        let (status, bytes) = match (in_query.map(resolved), asked.map(resolved)) {
+            (Some(Some(bytes)), _) => ("200 OK", bytes),
+            (None, Some(Some(bytes))) => ("206 Partial Content", bytes),
+            (None, None) => ("200 OK", whole),
+            _ => ("416 Range Not Satisfiable", (0, 0)),
+        };
+        let mut head = format!("HTTP/1.1 {status}\r\nserver: scripted\r\naccept-ranges: bytes\r\n");
+        let mut field = |name: &str, value: &str| {
+            // Writing to a String does not fail.
+            let _ = write!(head, "{name}: {value}\r\n");
+        };
+        let fields = [
+            ("etag", &script.etag),
+            ("last-modified", &script.last_modified),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                field(name, value);
+            }
+        }
+        for (name, value) in &script.fields {
+            field(name, value);
+        }
+        let off = u64::from(script.ranges == Ranges::Mislabeled);
+        match &status[..3] {
+            "206" => {
+                let (first, last) = (bytes.0 + off, bytes.1 - 1 + off);
+                field(
+                    "content-range",
+                    &format!("bytes {first}-{last}/{}", length + off),
+                );
+            }
+            "416" => field("content-range", &format!("bytes */{length}")),
+            _ => {}
+        }
+        match script.framing {
+            Framing::Length => field("content-length", &(bytes.1 - bytes.0).to_string()),
+            Framing::Chunked => field("transfer-encoding", "chunked"),
+            Framing::Close => field("connection", "close"),
+        }
+        head += "\r\n";
+        Self {
+            head,
+            bytes,
+            cut: script.cut_after,
+        }
+    }
+}

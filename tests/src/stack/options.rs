@@ -1,0 +1,92 @@
+//! What a stack is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::envoy_config::OriginUrl;
+
+/// How URLs become entities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// Any URL.
+    #[default]
+    Generic,
+    /// `/videoplayback` and its parameters.
+    Youtube,
+}
+
+/// Where the children's output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// Into files, shown when a test fails.
+    Kept,
+    /// To stderr, at once.
+    Stderr,
+}
+
+/// The choices.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The origin.
+    pub origin: OriginUrl,
+    /// The filter's profile.
+    pub profile: Profile,
+    /// Further fields of the filter's configuration, as JSON writes them: `"a": 1, "b": 2`.
+    pub filter_fields: Option<String>,
+    /// The number of sidecars.
+    pub sidecars: usize,
+    /// Whether they are started with the rest.
+    pub start_sidecars: bool,
+    /// Where viewers connect to; a free port otherwise.
+    pub listen: Option<SocketAddr>,
+    /// Where node 0 is managed; a free port otherwise.
+    pub manage: Option<SocketAddr>,
+    /// The data folder; a temporary one otherwise. Several nodes have a folder each in it.
+    pub data: Option<PathBuf>,
+    /// The limit of each node.
+    pub max_bytes: Option<String>,
+    /// A file of settings for every node.
+    pub sidecar_config: Option<PathBuf>,
+    /// Where to leave the Envoy configuration that is run.
+    pub keep_envoy_config: Option<PathBuf>,
+    /// Literals of the Envoy configuration, each there once, and what to put in their place.
+    pub edits: Vec<(String, String)>,
+    /// Envoy's workers; one for each core otherwise.
+    pub concurrency: Option<usize>,
+    /// Where the children's output goes.
+    pub logs: Logs,
+}
+
+impl Options {
+    /// One sidecar, free ports, a temporary folder, the shipped settings.
+    pub fn new(origin: OriginUrl) -> Self {
+        Self {
+            origin,
+            profile: Profile::Generic,
+            filter_fields: None,
+            sidecars: 1,
+            start_sidecars: true,
+            listen: None,
+            manage: None,
+            data: None,
+            max_bytes: None,
+            sidecar_config: None,
+            keep_envoy_config: None,
+            edits: Vec::new(),
+            concurrency: None,
+            logs: Logs::Kept,
+        }
+    }
+
+    /// The filter's configuration.
+    pub fn filter_json(&self) -> String {
+        let profile = match self.profile {
+            Profile::Generic => "generic",
+            Profile::Youtube => "youtube",
+        };
+        match &self.filter_fields {
+            Some(fields) => format!(r#"{{"profile": "{profile}", {fields}}}"#),
+            None => format!(r#"{{"profile": "{profile}"}}"#),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Every response says how it was answered.
+
+use e2e::client::Request;
+use e2e::origin::Script;
+
+use crate::world::{World, parameter};
+
+#[tokio::test]
+async fn every_response_tells_how_it_was_answered() {
+    let world = World::start().await;
+    let content = world.serve("/v", 100_000);
+    let get = || Request::get("/v");
+    world
+        .view(&get(), content)
+        .await
+        .expect(200, &["fwd=uri-miss", "stored"]);
+    world.stored("/v", &[(0, 100_000)]).await;
+    let hit = world.hit(&get(), content).await;
+    assert!(
+        hit.cache_status.starts_with("viewcache; hit; ttl=3"),
+        "{hit:?}"
+    );
+
+    let check = async |request: Request, parameters: &[&str]| {
+        let mut response = world.open(&request).await;
+        let status = response.cache_status().to_owned();
+        response.rest().await.unwrap();
+        for expected in parameters {
+            assert!(parameter(&status, expected), "{request:?}: {status}");
+        }
+        assert!(!parameter(&status, "hit"), "{request:?}: {status}");
+    };
+    let bypassed = |reason: &'static str| ["fwd=bypass", reason];
+    check(
+        get().field("cache-control", "no-cache"),
+        &["fwd=request", "detail=no-cache"],
+    )
+    .await;
+    check(get().field("pragma", "no-cache"), &["fwd=request"]).await;
+    check(
+        get().field("cache-control", "no-store"),
+        &["fwd=request", "detail=no-store"],
+    )
+    .await;
+    check(
+        get().field("authorization", "x"),
+        &bypassed("detail=authorization"),
+    )
+    .await;
+    check(
+        get().field("if-none-match", "\"v1\""),
+        &bypassed("detail=condition"),
+    )
+    .await;
+    check(get().range("0-1,5-6"), &bypassed("detail=several-ranges")).await;
+    check(
+        get().field("range", "lines=1-2"),
+        &bypassed("detail=range-unit"),
+    )
+    .await;
+    check(
+        Request::new("POST", "/v").field("content-length", "0"),
+        &["fwd=method"],
+    )
+    .await;
+    check(Request::new("HEAD", "/v"), &["fwd=bypass"]).await;
+    check(
+        Request::get("/nothing-here"),
+        &["fwd=uri-miss", "detail=status"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_must_not_be_stored_says_why() {
+    let world = World::start().await;
+    let check = async |path: &str, name: &str, value: &str, detail: &str| {
+        let content = world.serve(path, 50_000);
+        let mut script = Script::new(content);
+        script.fields.retain(|(field, _)| field != name);
+        world.origin.script(path, script.field(name, value));
+        let first = world.view(&Request::get(path), content).await;
+        first.expect(200, &[detail]);
+        // The sidecar may not have heard of it yet; the answer is then handed back by it.
+        let second = world.view(&Request::get(path), content).await;
+        for view in [first, second] {
+            let stored = parameter(&view.cache_status, "stored");
+            assert!(!view.is_hit() && !stored, "{view:?}");
+        }
+        assert_eq!(world.ranges(path).await, [], "{path}");
+    };
+    check("/no-store", "cache-control", "no-store", "detail=no-store").await;
+    check("/private", "cache-control", "private", "detail=private").await;
+    check("/cookie", "set-cookie", "a=b", "detail=set-cookie").await;
+    check("/vary", "vary", "cookie", "detail=vary").await;
+    check("/encoded", "content-encoding", "gzip", "detail=encoding").await;
+}

@@ -1,0 +1,74 @@
+//! Viewers of the same uncached bytes share one transfer from the origin.
+
+use e2e::client::Request;
+use e2e::origin::{Gate, Script};
+
+use crate::world::{MIB, World};
+
+#[tokio::test]
+async fn viewers_that_come_while_it_plays_follow() {
+    let world = World::start().await;
+    let length = 4 * MIB;
+    let content = world.serve("/v", length);
+    let gate = Gate::at_byte(2 * MIB);
+    world.origin.script(
+        "/v",
+        Script {
+            gate: Some(gate.clone()),
+            ..Script::new(content)
+        },
+    );
+
+    let request = Request::get("/v");
+    let mut viewers = vec![world.open(&request).await];
+    content
+        .check(0, &viewers[0].take(MIB as usize).await.unwrap())
+        .unwrap();
+    for _ in 0..3 {
+        let mut follower = world.open(&request).await;
+        assert!(
+            follower.cache_status().contains("fwd=partial"),
+            "{}",
+            follower.cache_status()
+        );
+        // What has passed is there at once, long before the end.
+        content
+            .check(0, &follower.take(MIB as usize).await.unwrap())
+            .unwrap();
+        viewers.push(follower);
+    }
+    gate.open();
+    for viewer in &mut viewers {
+        let rest = viewer.rest().await.unwrap();
+        assert_eq!(rest.len() as u64, 3 * MIB);
+        content.check(MIB, &rest).unwrap();
+    }
+    let sent = world.origin.sent("/v");
+    assert!(
+        sent <= length + length / 50,
+        "the origin sent {sent} for {length}"
+    );
+    world.stored("/v", &[(0, length)]).await;
+}
+
+#[tokio::test]
+async fn viewers_that_come_at_once_share() {
+    let world = World::start().await;
+    let length = 2 * MIB;
+    let content = world.serve("/v", length);
+    let request = Request::get("/v");
+    let view = async || {
+        assert_eq!(
+            world.view(&request, content).await.expect(200, &[]).bytes,
+            (0, length)
+        );
+    };
+    tokio::join!(view(), view(), view(), view(), view(), view());
+    let sent = world.origin.sent("/v");
+    assert!(
+        sent <= length + length / 50,
+        "the origin sent {sent} for {length}"
+    );
+    world.stored("/v", &[(0, length)]).await;
+    world.hit(&request, content).await;
+}

@@ -1,0 +1,20 @@
+//! The shipped Envoy configuration, filter and sidecar against an origin that misbehaves on
+//! demand. Needs Envoy and the products of `make build`; run by `make e2e`.
+
+mod world;
+
+mod bad_input;
+mod cache_status;
+mod collapse;
+mod config;
+mod disconnect;
+mod fail_open;
+mod first_view;
+mod generations;
+mod hand_back;
+mod memory;
+mod partial;
+mod restart;
+mod scale_out;
+mod stack;
+mod youtube;

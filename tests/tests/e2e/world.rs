@@ -1,0 +1,253 @@
+//! An origin, a stack in front of it, and viewers that compare every byte.
+
+use std::thread;
+use std::time::Duration;
+
+use e2e::client::{HOST, Request, Response};
+use e2e::content::Content;
+use e2e::envoy_config::OriginUrl;
+use e2e::http1::Head;
+use e2e::management;
+use e2e::origin::{Origin, Script};
+use e2e::poll::until;
+use e2e::stack::{Options, Stack};
+use serde_json::Value;
+
+/// How long the cache may take to do something in the background.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const KIB: u64 = 1024;
+pub(crate) const MIB: u64 = 1024 * KIB;
+
+pub(crate) struct World {
+    pub(crate) origin: Origin,
+    pub(crate) stack: Stack,
+}
+
+/// A response that was read whole and whose bytes are the origin's.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) status: u16,
+    pub(crate) cache_status: String,
+    pub(crate) head: Head,
+    /// Where its bytes are in the content, half-open.
+    pub(crate) bytes: (u64, u64),
+    pub(crate) waited: Duration,
+}
+
+impl View {
+    pub(crate) fn is_hit(&self) -> bool {
+        parameter(&self.cache_status, "hit")
+    }
+
+    /// Checks how it was answered: a parameter of Cache-Status after the other.
+    pub(crate) fn expect(&self, status: u16, parameters: &[&str]) -> &Self {
+        assert_eq!(self.status, status, "{self:?}");
+        for expected in parameters {
+            assert!(
+                parameter(&self.cache_status, expected),
+                "no {expected}: {self:?}"
+            );
+        }
+        self
+    }
+}
+
+/// Whether a Cache-Status of ours has a parameter, alone or with a value.
+pub(crate) fn parameter(cache_status: &str, expected: &str) -> bool {
+    cache_status
+        .split(';')
+        .skip(1)
+        .map(str::trim)
+        .any(|parameter| parameter == expected)
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A world whose stack is started with other options.
+    pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let origin = Origin::start().await.unwrap();
+        let mut options = Options::new(OriginUrl::http(origin.address()));
+        options.concurrency = Some(2);
+        change(&mut options);
+        let stack = Stack::start(options).await.unwrap();
+        Self { origin, stack }
+    }
+
+    /// Puts a well-behaved entity at a path.
+    pub(crate) fn serve(&self, path: &str, length: u64) -> Content {
+        let content = Content::new(path, length);
+        self.origin.script(path, Script::new(content));
+        content
+    }
+
+    /// Sends a request; the response is not read yet.
+    pub(crate) async fn open(&self, request: &Request) -> Response {
+        self.try_open(request).await.unwrap()
+    }
+
+    pub(crate) async fn try_open(&self, request: &Request) -> anyhow::Result<Response> {
+        let response = request.send(self.stack.ingress()).await?;
+        check_head(&response);
+        Ok(response)
+    }
+
+    /// Views what a request asks for and compares it with the content.
+    pub(crate) async fn view(&self, request: &Request, content: Content) -> View {
+        self.try_view(request, content).await.unwrap()
+    }
+
+    pub(crate) async fn try_view(
+        &self,
+        request: &Request,
+        content: Content,
+    ) -> anyhow::Result<View> {
+        let mut response = self.try_open(request).await?;
+        let body = response.rest().await?;
+        // A hit was not forwarded: that is checked where there is one viewer, in `hit`.
+        let start = match response.head.get("content-range") {
+            Some(range) if response.status == 206 => first_position(range),
+            _ => 0,
+        };
+        let end = start + body.len() as u64;
+        if response.status == 200 || response.status == 206 {
+            content.check(start, &body)?;
+            let expected = if response.status == 200 {
+                content.length()
+            } else {
+                end
+            };
+            assert_eq!(end, expected, "a 200 is the whole");
+        }
+        Ok(View {
+            status: response.status,
+            cache_status: response.cache_status().to_owned(),
+            waited: response.waited,
+            head: response.head,
+            bytes: (start, end),
+        })
+    }
+
+    /// Views, and insists that the origin was not asked at all.
+    pub(crate) async fn hit(&self, request: &Request, content: Content) -> View {
+        let before = self.origin.seen_at_all().len();
+        let view = self.view(request, content).await;
+        assert!(view.is_hit(), "{view:?}");
+        assert_eq!(
+            self.origin.seen_at_all().len(),
+            before,
+            "a hit was forwarded: {view:?}"
+        );
+        view
+    }
+
+    /// The entity of a path, if the first sidecar knows it.
+    pub(crate) async fn entity(&self, path: &str) -> Option<Value> {
+        let key = format!("generic:http://{HOST}{path}");
+        management::entity(self.stack.manage(0), &key)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn ranges(&self, path: &str) -> Vec<(u64, u64)> {
+        match self.entity(path).await {
+            Some(entity) => management::ranges(&entity).unwrap(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Waits until exactly these ranges of a path are stored and nothing more is coming.
+    pub(crate) async fn stored(&self, path: &str, expected: &[(u64, u64)]) -> Value {
+        let mut last = None;
+        let found = until("the ranges are stored", SOON, async || {
+            last = self.entity(path).await;
+            let entity = last.clone()?;
+            let ranges = management::ranges(&entity).unwrap();
+            (ranges == expected && entity["fills"] == 0).then_some(entity)
+        });
+        found
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {expected:?}: {error}; last {last:?}"))
+    }
+
+    /// Views again and again until it is a hit.
+    pub(crate) async fn becomes_hit(&self, request: &Request, content: Content) {
+        let hit = until("it is a hit", SOON, async || {
+            self.view(request, content).await.is_hit().then_some(())
+        });
+        hit.await.unwrap();
+    }
+
+    pub(crate) async fn count(&self, counter: &str) -> u64 {
+        self.stack.count(counter).await.unwrap()
+    }
+
+    /// Waits for a filter counter to be at least this: Envoy adds up its workers' every so often.
+    pub(crate) async fn counted(&self, counter: &str, least: u64) {
+        let reached = until(counter, SOON, async || {
+            (least <= self.count(counter).await).then_some(())
+        });
+        reached.await.unwrap();
+    }
+
+    /// Waits for a sign of life of the filter in every VM: one each for the two workers and the
+    /// main thread.
+    pub(crate) async fn filter_lives(&self) {
+        let before = self.count("heartbeat").await;
+        self.counted("heartbeat", before + 4).await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        for seen in self.origin.seen_at_all() {
+            let ours = seen
+                .head
+                .fields
+                .iter()
+                .find(|(name, _)| name.starts_with("x-viewcache"));
+            assert!(
+                ours.is_none(),
+                "reached the origin: {ours:?} in {:?}",
+                seen.head
+            );
+        }
+    }
+}
+
+/// What holds for every response.
+fn check_head(response: &Response) {
+    let head = &response.head;
+    let ours = head
+        .fields
+        .iter()
+        .find(|(name, _)| name.starts_with("x-viewcache"));
+    assert!(ours.is_none(), "reached the viewer: {ours:?} in {head:?}");
+    let status = response.cache_status();
+    assert!(
+        status.starts_with("viewcache; "),
+        "Cache-Status {status:?} in {head:?}"
+    );
+    let hit = parameter(status, "hit");
+    assert!(
+        !(hit && status.contains("fwd")),
+        "a hit that was forwarded: {status}"
+    );
+    assert_eq!(
+        head.fields
+            .iter()
+            .filter(|(name, _)| name == "cache-status")
+            .count(),
+        1
+    );
+}
+
+fn first_position(content_range: &str) -> u64 {
+    let range = content_range.strip_prefix("bytes ").unwrap();
+    range.split('-').next().unwrap().parse().unwrap()
+}
