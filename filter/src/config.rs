@@ -26,11 +26,11 @@ pub struct Config {
     /// The authorities that are cached, in lower case. Default none, which means any: Envoy's
     /// virtual hosts name them already.
     pub authorities: Vec<String>,
-    /// The cluster asked for decisions. Default `viewcache_decide`, as in the shipped Envoy
-    /// configuration.
+    /// The cluster asked for decisions and told of the beginning and end of a fill. Default
+    /// `viewcache_decide`, as in the shipped Envoy configuration.
     pub decide_cluster: String,
-    /// The cluster that mirror messages go to. Default `viewcache_ingest`, one of its own, because
-    /// its tight circuit breakers are what bounds the memory of mirroring.
+    /// The cluster that chunks go to. Default `viewcache_ingest`, one of its own, because its tight
+    /// circuit breakers are what bounds the memory of mirroring.
     pub ingest_cluster: String,
     /// The longest a request waits for a decision. Default 100 ms: a decision takes less than
     /// one, and this is what a hung sidecar costs every viewer until it is ejected.

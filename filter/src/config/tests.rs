@@ -125,3 +125,15 @@ fn sizes_stay_below_a_32_bit_address_space() {
         assert_eq!(error, expect);
     }
 }
+
+#[test]
+fn every_field_is_in_the_readme() {
+    let readme = include_str!("../../../README.md");
+    // serde names the known fields when it meets an unknown one.
+    let error = Config::parse(br#"{"unknown": 1}"#).unwrap_err().to_string();
+    let fields: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+    assert_eq!(fields.len(), 11, "{error}");
+    for field in fields {
+        assert!(readme.contains(&format!("| `{field}` |")), "{field}");
+    }
+}
