@@ -16,9 +16,6 @@ use tokio::sync::watch;
 
 use crate::http1::{Head, resolve};
 
-/// Shown for `/` when the folder has no index.html.
-const PAGE: &str = include_str!("demo_origin/index.html");
-
 /// What is served and how.
 #[derive(Debug)]
 pub struct DemoOrigin {
@@ -37,7 +34,6 @@ struct Answer {
 
 enum Body {
     None,
-    Text(&'static str),
     File { file: File, start: u64, length: u64 },
 }
 
@@ -109,7 +105,6 @@ impl DemoOrigin {
     async fn send(&self, stream: &mut BufReader<TcpStream>, body: Body, path: &str) -> Result<()> {
         let (mut file, start, mut left) = match body {
             Body::None => return Ok(()),
-            Body::Text(text) => return Ok(stream.write_all(text.as_bytes()).await?),
             Body::File {
                 file,
                 start,
@@ -158,7 +153,6 @@ impl DemoOrigin {
         };
         match self.open(name).await {
             Ok(found) => Answer::file(found, name, request),
-            Err(_) if request.path() == "/" => Answer::page(),
             Err(_) => Answer::empty("404 Not Found"),
         }
     }
@@ -188,19 +182,6 @@ impl Answer {
         }
     }
 
-    fn page() -> Self {
-        let fields = vec![
-            ("content-type", "text/html; charset=utf-8".to_owned()),
-            ("content-length", PAGE.len().to_string()),
-            ("cache-control", "no-store".to_owned()),
-        ];
-        Self {
-            status: "200 OK",
-            fields,
-            body: Body::Text(PAGE),
-        }
-    }
-
     fn file((file, length, modified): (File, u64, SystemTime), name: &str, request: &Head) -> Self {
         let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         let etag = format!("\"{length:x}-{:x}\"", since.as_nanos());
@@ -209,16 +190,8 @@ impl Answer {
             ("accept-ranges", "bytes".to_owned()),
             ("cache-control", "max-age=3600".to_owned()),
             ("etag", etag.clone()),
-            ("last-modified", http_date(since.as_secs())),
-            (
-                "date",
-                http_date(
-                    SystemTime::now()
-                        .duration_since(UNIX_EPOCH)
-                        .unwrap_or_default()
-                        .as_secs(),
-                ),
-            ),
+            ("last-modified", httpdate::fmt_http_date(modified)),
+            ("date", httpdate::fmt_http_date(SystemTime::now())),
         ];
         let current = request
             .get("if-range")
@@ -259,47 +232,7 @@ fn content_type(name: &str) -> &'static str {
         Some("mp4") => "video/mp4",
         Some("webm") => "video/webm",
         Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
         _ => "application/octet-stream",
-    }
-}
-
-/// IMF-fixdate (RFC 9110 section 5.6.7) of seconds since 1970.
-fn http_date(seconds: u64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let days = seconds / 86_400;
-    // Days since 1 March of year 0, in eras of 400 years: leap days are then at the end of years.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12;
-    let year = era * 400 + year_of_era + u64::from(month < 2);
-    format!(
-        "{}, {day:02} {} {year} {:02}:{:02}:{:02} GMT",
-        DAYS[(days % 7) as usize],
-        MONTHS[month as usize],
-        seconds / 3600 % 24,
-        seconds / 60 % 60,
-        seconds % 60
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates() {
-        let check = |seconds, expect| assert_eq!(http_date(seconds), expect);
-        check(0, "Thu, 01 Jan 1970 00:00:00 GMT");
-        check(784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT");
-        check(951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT");
-        check(1_735_689_599, "Tue, 31 Dec 2024 23:59:59 GMT");
     }
 }

@@ -230,3 +230,17 @@ fn a_new_generation_forgets_the_old_ones_bytes() {
         Next::Gone
     );
 }
+
+#[test]
+fn an_overtaken_chunk_is_waited_for_a_little() {
+    let world = World::storing(true, &[]);
+    let mut state = world.live.state();
+    state.leads.begin(FillId(1), 1, range(0, 1000), world.now);
+    state.leads.advance(FillId(1), 300, world.now);
+    drop(state);
+    assert_eq!(world.next(100, 1000), Next::Follow(world.now + OVERTAKEN));
+    assert_eq!(
+        world.next_after(100, 1000, OVERTAKEN),
+        Next::Fetch(range(100, 300))
+    );
+}

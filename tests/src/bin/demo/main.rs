@@ -53,14 +53,14 @@ struct Up {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     let mut interrupt = Interrupt::new()?;
-    let videos = Checkout::find()?.path("demo/videos");
-    let origin = Arc::new(DemoOrigin::new(videos.clone(), LATENCY));
+    let root = Checkout::find()?.path("demo");
+    let origin = Arc::new(DemoOrigin::new(root.clone(), LATENCY));
     let address = origin.start().await?;
     let options = Options::new(OriginUrl::http(address));
     match Cli::parse().command.unwrap_or(Command::Run) {
         Command::Run => {
             let rows = tokio::select! {
-                rows = scenario::run(&origin, &videos, options) => rows?,
+                rows = scenario::run(&origin, &root, options) => rows?,
                 () = interrupt.received() => return Ok(ExitCode::FAILURE),
             };
             table::print(&rows)?;

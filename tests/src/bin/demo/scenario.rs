@@ -47,13 +47,13 @@ struct Cinema<'a> {
 }
 
 /// Plays all, and tells how it was.
-pub(crate) async fn run(origin: &DemoOrigin, videos: &Path, options: Options) -> Result<Vec<Row>> {
+pub(crate) async fn run(origin: &DemoOrigin, root: &Path, options: Options) -> Result<Vec<Row>> {
     let video = |path: &'static str| {
-        let file = videos.join(path.trim_start_matches('/'));
+        let file = root.join(path.trim_start_matches('/'));
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
         anyhow::Ok(Video { path, bytes })
     };
-    let (first, second) = (video("/first.mp4")?, video("/second.mp4")?);
+    let (first, second) = (video("/videos/first.mp4")?, video("/videos/second.mp4")?);
     let (all, whole) = (first.bytes.len() as u64, second.bytes.len() as u64);
     let half = whole / 2;
     let play = |what, video, cache_status, from_origin| Play {
