@@ -1,6 +1,8 @@
 //! Flags, environment and `viewcache.toml` → [`Config`]. Everything is checked here, before a port
 //! is bound.
 
+mod profiles;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use clap::Parser;
 use hyper::Uri;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
+
+pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
 
 /// A number of bytes, written `64MiB`, `2GiB` or plain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +121,10 @@ pub struct Written {
     /// How log lines are written [default: text].
     #[arg(long, env = "VIEWCACHE_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+
+    /// The rules of each profile; in the file only.
+    #[arg(skip)]
+    pub profiles: WrittenProfiles,
 }
 
 /// The settings in force.
@@ -138,6 +146,8 @@ pub struct Config {
     pub log: String,
     /// The log format.
     pub log_format: LogFormat,
+    /// By which rules each profile's entities are fetched.
+    pub profiles: Profiles,
 }
 
 /// What is wrong with the configuration.
@@ -205,6 +215,7 @@ impl Config {
                 .or(file.log)
                 .unwrap_or_else(|| "info".to_owned()),
             log_format: written.log_format.or(file.log_format).unwrap_or_default(),
+            profiles: file.profiles.read()?,
         };
         config.check()
     }

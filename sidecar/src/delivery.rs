@@ -5,6 +5,8 @@
 //! asks the origin, and the viewer notices nothing.
 
 mod head;
+mod pump;
+mod read_ahead;
 mod source;
 mod stream;
 
@@ -15,8 +17,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use viewcache_protocol::{ByteRange, CacheStatus, Forward, Wanted};
 
-use crate::live::{self, Live, Next, Snapshot};
+use crate::live::{self, Live, Next, Snapshot, Spot};
 use crate::origin::Asker;
+use crate::pace::Pace;
+use crate::readers::ReaderId;
 use crate::service::Service;
 pub use head::Head;
 use source::{Lead, Source, SourceError};
@@ -30,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 #[derive(Debug)]
 pub enum Answer {
     /// A response's head and its body, which is streamed.
-    Body(Head, mpsc::Receiver<Result<Bytes, Cut>>),
+    Body(Head, Body),
     /// A response without a body.
     Empty(Head),
     /// Envoy is to ask the origin.
@@ -56,6 +60,8 @@ pub enum HandBack {
     NotCombinable,
     /// The store failed.
     Store,
+    /// As many responses are streamed as memory allows.
+    Busy,
 }
 
 impl HandBack {
@@ -67,25 +73,46 @@ impl HandBack {
             Self::Late => "late",
             Self::NotCombinable => "not-combinable",
             Self::Store => "store",
+            Self::Busy => "busy",
         }
     }
 }
 
-/// Counts a response among the entity's viewers for as long as it lives.
+/// A response among the entity's readers, for as long as it lives.
 #[derive(Debug)]
-struct Viewing(Arc<Live>);
+struct Viewing {
+    live: Arc<Live>,
+    id: ReaderId,
+}
 
 impl Viewing {
     fn new(live: Arc<Live>) -> Self {
-        live.state().viewers += 1;
-        Self(live)
+        let id = live.state().readers.enter();
+        Self { live, id }
+    }
+
+    fn aim(&self, range: ByteRange) {
+        self.live.state().readers.aim(self.id, range);
+        self.live.demand.notify_waiters();
+    }
+
+    /// These bytes go to the viewer.
+    fn passed(&self, service: &Service, range: ByteRange, stored: bool) {
+        if stored {
+            service.metrics.cache_bytes.inc_by(range.len());
+        }
+        let mut state = self.live.state();
+        state.readers.advance(self.id, range.end());
+        state.delivered(range, stored);
+        drop(state);
+        self.live.demand.notify_waiters();
     }
 }
 
 impl Drop for Viewing {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.viewers = state.viewers.saturating_sub(1);
+        self.live.state().readers.leave(self.id);
+        self.live.demand.notify_waiters();
     }
 }
 
@@ -115,6 +142,7 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
         .live(&wanted.key)
         .await
         .map_err(|_| HandBack::Store)?;
+    let share = service.stream_share().ok_or(HandBack::Busy)?;
     let viewing = Viewing::new(Arc::clone(&live));
     let deadline = Instant::now() + PATIENCE;
     let mut changed = false;
@@ -130,7 +158,8 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
             service.hit(&live);
             return Ok(Answer::Empty(Head::unsatisfiable(&snapshot)));
         };
-        let window = live::window(&wanted.key);
+        viewing.aim(range);
+        let pace = Pace::new(Instant::now());
         let seq = snapshot.place.seq;
         let (first, covered, lead) = {
             let mut state = live.state();
@@ -139,9 +168,15 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
             if source.is_none() && !covered && !snapshot.combinable {
                 return Err(HandBack::NotCombinable);
             }
-            let first = state.next(seq, range.start(), range.end(), window, now, now);
-            let lead = match first {
-                Next::Fetch(gap) if source.is_none() => {
+            let spot = Spot {
+                offset: range.start(),
+                end: range.end(),
+                since: now,
+                window: pace.window(state.terms.window),
+            };
+            let first = state.next(seq, spot, now);
+            let lead = match &first {
+                &Next::Fetch(gap) if source.is_none() => {
                     Some((gap, Lead::take(service, &live, &mut state, seq, gap)))
                 }
                 _ => None,
@@ -172,23 +207,61 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
             }
         };
         let head = Head::of(&snapshot, wanted, range, status, SystemTime::now());
-        // One frame waits while another is being sent.
-        let (sender, receiver) = mpsc::channel(1);
-        let stream = Stream {
+        // More failures than these end the response anyway.
+        let failures = mpsc::channel(8);
+        if let Some(source) = source {
+            pump::start(service, source, range.start(), failures.0.clone());
+        }
+        let terms = live.state().terms;
+        read_ahead::follow_habit(service, &live, &snapshot, wanted, range, &asker);
+        let mut stream = Stream {
             service: Arc::clone(service),
             live,
             seq,
             snapshot,
             asker,
+            viewing,
             at: range.start(),
-            since: Instant::now(),
             end: range.end(),
-            window,
-            sender,
-            _viewing: viewing,
+            terms,
+            pace,
+            tries: 0,
+            failures,
+            reading: None,
+            _share: share,
         };
-        tokio::spawn(stream.run(source));
-        return Ok(Answer::Body(head, receiver));
+        // Read before the head goes out, they go out together.
+        let first = match first {
+            Next::Stored(_) | Next::Recent(_) => Some(stream.frame().await),
+            _ => None,
+        };
+        return Ok(Answer::Body(head, Body { first, stream }));
+    }
+}
+
+/// A response's body.
+pub struct Body {
+    /// The frame that is there already.
+    first: Option<Result<Option<Bytes>, Cut>>,
+    stream: Stream,
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
+
+impl Body {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Cut`] when the rest could not be had.
+    pub async fn frame(&mut self) -> Result<Option<Bytes>, Cut> {
+        match self.first.take() {
+            Some(first) => first,
+            None => self.stream.frame().await,
+        }
     }
 }
 

@@ -28,6 +28,13 @@ pub enum Error {
     Task(#[from] tokio::task::JoinError),
 }
 
+impl Error {
+    /// Whether stored bytes turned out to be damaged or gone.
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Damaged(_)))
+    }
+}
+
 /// Why bytes that were offered are not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use viewcache_protocol::ByteRange;
 
 /// Disjoint, non-touching ranges in ascending order, as start → end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<ByteRange>", into = "Vec<ByteRange>")]
 pub struct Extents {
     runs: BTreeMap<u64, u64>,
 }
@@ -27,6 +29,21 @@ impl Extents {
             self.runs.remove(&s);
         }
         self.runs.insert(start, end);
+    }
+
+    /// Adds every byte of `range` unless that makes more than `max` runs.
+    pub fn insert_bounded(&mut self, range: ByteRange, max: usize) {
+        if self.runs.len() < max || self.touches_or_joins(range) {
+            self.insert(range);
+        }
+    }
+
+    fn touches_or_joins(&self, range: ByteRange) -> bool {
+        let before = self.runs.range(..=range.start()).next_back();
+        before.is_some_and(|(_, &end)| range.start() <= end)
+            || self
+                .next_start(range.start())
+                .is_some_and(|start| start <= range.end())
     }
 
     /// Takes every byte of `range` out.
@@ -98,6 +115,26 @@ impl Extents {
     }
 }
 
+impl FromIterator<ByteRange> for Extents {
+    fn from_iter<I: IntoIterator<Item = ByteRange>>(ranges: I) -> Self {
+        let mut extents = Self::default();
+        ranges.into_iter().for_each(|range| extents.insert(range));
+        extents
+    }
+}
+
+impl From<Vec<ByteRange>> for Extents {
+    fn from(ranges: Vec<ByteRange>) -> Self {
+        ranges.into_iter().collect()
+    }
+}
+
+impl From<Extents> for Vec<ByteRange> {
+    fn from(extents: Extents) -> Self {
+        extents.iter().collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -122,6 +159,18 @@ mod tests {
         assert_eq!(extents.bytes(), 35);
         extents.remove(range(15, 20));
         assert_eq!(pairs(&extents), [(0, 5), (10, 15), (20, 40)]);
+    }
+
+    #[test]
+    fn a_bounded_set_takes_only_what_joins_when_it_is_full() {
+        let mut extents = Extents::default();
+        for start in [0, 20, 40] {
+            extents.insert_bounded(range(start, start + 10), 2);
+        }
+        assert_eq!(pairs(&extents), [(0, 10), (20, 30)]);
+        extents.insert_bounded(range(10, 15), 2);
+        extents.insert_bounded(range(18, 20), 2);
+        assert_eq!(pairs(&extents), [(0, 15), (18, 30)]);
     }
 
     #[test]

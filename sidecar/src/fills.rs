@@ -4,18 +4,29 @@ use std::time::{Duration, Instant};
 
 use viewcache_protocol::{ByteRange, FillId};
 
-/// How far ahead of its frontier a lead keeps others from fetching: they follow instead
-/// (DESIGN "Life of a request" 5). Beyond it, a reader leads on its own.
-pub const LEASE: u64 = 8 << 20;
+use crate::terms::Terms;
 
-/// A lead that has brought no byte for this long is led past.
-pub const STALL: Duration = Duration::from_secs(2);
+/// A follower that has waited this long for a mirrored transfer leads ahead of it: such a transfer
+/// runs at its own viewer's pace, which may be slow.
+pub const STARVED: Duration = Duration::from_millis(200);
+
+/// How long the origin may take to begin its answer to a request of the sidecar's.
+pub const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a byte is waited for that its lead has passed: chunks overtake each other.
 pub const OVERTAKEN: Duration = Duration::from_millis(200);
 
 /// A lead that has brought no byte for this long has lost its `end` message and is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Whose transfer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A viewer's own, copied here by the filter.
+    Mirror,
+    /// The sidecar's.
+    Own,
+}
 
 /// One transfer from the origin, granted or running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,14 +47,39 @@ enum Phase {
         end: u64,
         until: Instant,
     },
-    /// Bringing bytes: it began at `start`, has come to `frontier`, and goes on to `end`.
+    /// Ended, with bytes in memory that are not stored yet.
+    Draining,
+    /// Bringing bytes: it began at `start`, has come to `frontier`, and goes on to `end`. While it
+    /// is paused its readers have what they want, and it does not stall.
     Running {
+        role: Role,
+        /// Whether the origin has begun to answer.
+        answered: bool,
+        paused: bool,
         seq: u64,
         start: u64,
         frontier: u64,
         end: u64,
         progressed: Instant,
     },
+}
+
+impl Lead {
+    /// When a running lead counts as stalled; `None` when it does already.
+    fn stalls(&self, now: Instant, terms: &Terms) -> Option<Instant> {
+        match self.phase {
+            Phase::Running { paused: true, .. } => Some(now + terms.stall),
+            Phase::Running {
+                answered,
+                progressed,
+                ..
+            } => {
+                let patience = if answered { terms.stall } else { ANSWER };
+                Some(progressed + patience).filter(|&stalls| now < stalls)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The leads of one entity.
@@ -59,8 +95,23 @@ impl Leads {
         });
     }
 
+    /// The sidecar asks for `range` of generation `seq`.
+    pub fn ask(&mut self, fill: FillId, seq: u64, range: ByteRange, now: Instant) {
+        let phase = Phase::Running {
+            role: Role::Own,
+            answered: false,
+            paused: false,
+            seq,
+            start: range.start(),
+            frontier: range.start(),
+            end: range.end(),
+            progressed: now,
+        };
+        self.0.push(Lead { fill, phase });
+    }
+
     /// The lead's response has come and brings `range` of generation `seq`.
-    pub fn begin(&mut self, fill: FillId, seq: u64, range: ByteRange, now: Instant) {
+    pub fn begin(&mut self, fill: FillId, role: Role, seq: u64, range: ByteRange, now: Instant) {
         let over = |lead: &Lead| lead.fill == fill && matches!(lead.phase, Phase::Overtaken { .. });
         let over = self.0.iter().any(over);
         self.forget(fill);
@@ -73,6 +124,9 @@ impl Leads {
             }
         } else {
             Phase::Running {
+                role,
+                answered: true,
+                paused: false,
                 seq,
                 start,
                 frontier: start,
@@ -90,13 +144,27 @@ impl Leads {
                 Phase::Running {
                     frontier,
                     progressed,
+                    paused,
                     ..
                 } => {
                     *frontier = to.max(*frontier);
                     *progressed = now;
+                    *paused = false;
                 }
                 Phase::Landing { until, .. } => *until = now + OVERTAKEN,
-                Phase::Tentative { .. } | Phase::Overtaken { .. } => {}
+                Phase::Tentative { .. } | Phase::Overtaken { .. } | Phase::Draining => {}
+            }
+        }
+    }
+
+    /// The lead waits for its readers, or does so no more.
+    pub fn pause(&mut self, fill: FillId, waits: bool, now: Instant) {
+        for lead in self.0.iter_mut().filter(|lead| lead.fill == fill) {
+            if let Phase::Running {
+                paused, progressed, ..
+            } = &mut lead.phase
+            {
+                (*paused, *progressed) = (waits, now);
             }
         }
     }
@@ -118,8 +186,15 @@ impl Leads {
                         until: now + OVERTAKEN,
                     }
                 }
-                Phase::Overtaken { .. } | Phase::Landing { .. } => continue,
+                Phase::Overtaken { .. } | Phase::Landing { .. } | Phase::Draining => continue,
             };
+        }
+    }
+
+    /// The lead brings no more, but not all that it brought is stored yet.
+    pub fn drain(&mut self, fill: FillId) {
+        for lead in self.0.iter_mut().filter(|lead| lead.fill == fill) {
+            lead.phase = Phase::Draining;
         }
     }
 
@@ -132,7 +207,7 @@ impl Leads {
     pub fn keep_generation(&mut self, seq: u64) {
         self.0.retain(|lead| match lead.phase {
             Phase::Tentative { .. } | Phase::Overtaken { .. } => true,
-            Phase::Landing { .. } => false,
+            Phase::Landing { .. } | Phase::Draining => false,
             Phase::Running { seq: running, .. } => running == seq,
         });
     }
@@ -143,7 +218,10 @@ impl Leads {
             Phase::Tentative { until }
             | Phase::Overtaken { until }
             | Phase::Landing { until, .. } => now < until,
-            Phase::Running { progressed, .. } => now < progressed + IDLE,
+            Phase::Running {
+                paused, progressed, ..
+            } => paused || now < progressed + IDLE,
+            Phase::Draining => true,
         });
     }
 
@@ -161,22 +239,32 @@ impl Leads {
         self.0.iter().any(|lead| lead.fill == fill)
     }
 
-    /// When to stop waiting for the byte at `offset`: the moment at which the lead that is to
-    /// bring it counts as stalled. `None` when no lead will bring it soon.
-    pub fn awaited(&self, offset: u64, now: Instant) -> Option<Instant> {
-        let stalls = self.0.iter().filter_map(|lead| match lead.phase {
+    /// When to stop waiting for the byte at `offset`, which the reader came to at `since`: the
+    /// moment at which the lead that is to bring it counts as stalled, or the reader as starved.
+    /// `None` when no lead will bring it soon.
+    pub fn awaited(
+        &self,
+        offset: u64,
+        since: Instant,
+        now: Instant,
+        terms: &Terms,
+    ) -> Option<Instant> {
+        let untils = self.0.iter().filter_map(|lead| match lead.phase {
             Phase::Running {
+                role,
                 frontier,
                 end,
-                progressed,
                 ..
-            } => {
-                let leased = frontier <= offset && offset < end.min(frontier + LEASE);
-                leased.then_some(progressed + STALL)
+            } if frontier <= offset && offset < end.min(frontier + terms.lease) => {
+                let stalls = lead.stalls(now, terms)?;
+                Some(match role {
+                    Role::Mirror => stalls.min(since + STARVED),
+                    Role::Own => stalls,
+                })
             }
             _ => None,
         });
-        stalls.filter(|&stall| now < stall).max()
+        untils.filter(|&until| now < until).max()
     }
 
     /// Until when to wait for the byte at `offset`, which its lead has passed: it is in a chunk
@@ -196,35 +284,42 @@ impl Leads {
 
     /// The nearest frontier after `offset` that is still moving: what lies behind it is another's
     /// to fetch.
-    pub fn next_frontier(&self, offset: u64, now: Instant) -> Option<u64> {
-        let frontiers = self.0.iter().filter_map(|lead| match lead.phase {
+    pub fn next_frontier(&self, offset: u64, now: Instant, terms: &Terms) -> Option<u64> {
+        let frontiers = self.moving(now, terms).map(|(_, frontier, _)| frontier);
+        frontiers.filter(|&frontier| offset < frontier).min()
+    }
+
+    /// Where the transfer ends that is to bring the byte at `offset`, however far away it still
+    /// is; `None` when there is none.
+    pub fn promised(&self, offset: u64, now: Instant, terms: &Terms) -> Option<u64> {
+        let ends = self
+            .moving(now, terms)
+            .filter(|&(start, _, end)| start <= offset && offset < end)
+            .map(|(_, _, end)| end);
+        ends.max()
+    }
+
+    /// Start, frontier and end of the leads that bring bytes.
+    fn moving(&self, now: Instant, terms: &Terms) -> impl Iterator<Item = (u64, u64, u64)> {
+        self.0.iter().filter_map(move |lead| match lead.phase {
             Phase::Running {
+                start,
                 frontier,
                 end,
-                progressed,
                 ..
             } => {
-                let moving = now < progressed + STALL && frontier < end;
-                (moving && offset < frontier).then_some(frontier)
+                let moving = frontier < end && lead.stalls(now, terms).is_some();
+                moving.then_some((start, frontier, end))
             }
             _ => None,
-        });
-        frontiers.min()
+        })
     }
 
     /// Whether a running lead is to bring some of `range` soon.
-    pub fn fetching(&self, range: ByteRange, now: Instant) -> bool {
-        self.0.iter().any(|lead| match lead.phase {
-            Phase::Running {
-                frontier,
-                end,
-                progressed,
-                ..
-            } => {
-                let leased = ByteRange::new(frontier, end.min(frontier + LEASE));
-                now < progressed + STALL && leased.is_some_and(|l| l.intersect(range).is_some())
-            }
-            _ => false,
+    pub fn fetching(&self, range: ByteRange, now: Instant, terms: &Terms) -> bool {
+        self.moving(now, terms).any(|(_, frontier, end)| {
+            let leased = ByteRange::new(frontier, end.min(frontier + terms.lease));
+            leased.is_some_and(|leased| leased.intersect(range).is_some())
         })
     }
 
@@ -232,7 +327,7 @@ impl Leads {
     pub fn len(&self) -> usize {
         let alive = |lead: &&Lead| match lead.phase {
             Phase::Tentative { .. } | Phase::Running { .. } => true,
-            Phase::Overtaken { .. } | Phase::Landing { .. } => false,
+            Phase::Overtaken { .. } | Phase::Landing { .. } | Phase::Draining => false,
         };
         self.0.iter().filter(alive).count()
     }
@@ -244,106 +339,4 @@ impl Leads {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILL: FillId = FillId(1);
-
-    fn running(frontier: u64, end: u64, now: Instant) -> Leads {
-        let mut leads = Leads::default();
-        leads.begin(FILL, 1, ByteRange::new(frontier, end).unwrap(), now);
-        leads
-    }
-
-    #[test]
-    fn a_grant_lapses_unless_it_begins() {
-        let now = Instant::now();
-        let until = now + Duration::from_secs(5);
-        let mut leads = Leads::default();
-        leads.grant(FILL, until);
-        assert_eq!(leads.tentative_until(now), Some(until));
-        assert_eq!(leads.awaited(0, now), None);
-        leads.expire(until);
-        assert!(leads.is_empty());
-    }
-
-    #[test]
-    fn a_reader_follows_within_the_lease_only() {
-        let now = Instant::now();
-        let mut leads = running(100, 100 << 20, now);
-        assert_eq!(leads.awaited(100, now), Some(now + STALL));
-        assert_eq!(leads.awaited(99, now), None);
-        assert_eq!(leads.awaited(100 + LEASE, now), None);
-        leads.advance(FILL, 200, now);
-        assert_eq!(leads.awaited(100 + LEASE, now), Some(now + STALL));
-        assert_eq!(leads.awaited(150, now), None);
-        let overtaken = |offset| leads.overtaken(offset, now, now).is_some();
-        assert!(overtaken(100) && overtaken(199) && !overtaken(99) && !overtaken(200));
-    }
-
-    #[test]
-    fn a_stalled_lead_is_led_past_and_then_forgotten() {
-        let now = Instant::now();
-        let mut leads = running(0, 100, now);
-        let whole = ByteRange::new(0, 100).unwrap();
-        assert!(leads.fetching(whole, now));
-        assert_eq!(leads.awaited(0, now + STALL), None);
-        assert!(!leads.fetching(whole, now + STALL));
-        leads.advance(FILL, 10, now + STALL);
-        assert!(leads.awaited(10, now + STALL).is_some());
-        leads.expire(now + STALL + IDLE);
-        assert!(leads.is_empty());
-    }
-
-    #[test]
-    fn a_fetch_stops_where_another_frontier_begins() {
-        let now = Instant::now();
-        let mut leads = running(50, 100, now);
-        assert_eq!(leads.next_frontier(0, now), Some(50));
-        assert_eq!(leads.next_frontier(50, now), None);
-        leads.advance(FILL, 100, now);
-        assert_eq!(leads.next_frontier(0, now), None);
-    }
-
-    #[test]
-    fn a_begin_that_was_overtaken_by_its_end_starts_no_lead() {
-        let now = Instant::now();
-        let mut leads = Leads::default();
-        leads.grant(FILL, now + STALL);
-        leads.end(FILL, Some(10), now);
-        assert!(leads.holds(FILL) && leads.is_empty());
-        assert_eq!(leads.tentative_until(now), None);
-        leads.begin(FILL, 1, ByteRange::new(0, 10).unwrap(), now);
-        assert!(leads.is_empty());
-        assert_eq!(leads.overtaken(0, now, now), Some(now + OVERTAKEN));
-    }
-
-    #[test]
-    fn the_last_chunks_of_an_ended_lead_are_waited_for() {
-        let now = Instant::now();
-        let mut leads = running(0, 1000, now);
-        leads.advance(FILL, 100, now);
-        leads.end(FILL, Some(300), now);
-        assert!(leads.is_empty());
-        let long_ago = now - STALL;
-        assert_eq!(leads.overtaken(250, long_ago, now), Some(now + OVERTAKEN));
-        assert_eq!(leads.overtaken(300, long_ago, now), None);
-        let later = now + OVERTAKEN / 2;
-        leads.advance(FILL, 200, later);
-        assert_eq!(
-            leads.overtaken(250, long_ago, later),
-            Some(later + OVERTAKEN)
-        );
-        leads.expire(later + OVERTAKEN);
-        assert!(!leads.holds(FILL));
-    }
-
-    #[test]
-    fn leads_of_a_dead_generation_end() {
-        let now = Instant::now();
-        let mut leads = running(0, 100, now);
-        leads.grant(FillId(2), now + STALL);
-        leads.keep_generation(2);
-        assert!(!leads.holds(FILL) && leads.holds(FillId(2)));
-    }
-}
+mod tests;

@@ -13,8 +13,12 @@ pub mod live;
 mod management;
 pub mod metrics;
 pub mod origin;
+pub mod pace;
+pub mod readers;
+pub mod recent;
 pub mod service;
 pub mod store;
+pub mod terms;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -3,6 +3,10 @@
 //! The decisions here are pure functions of the state and of `now`; the lock around the state is
 //! never held while anything waits.
 
+mod course;
+mod habits;
+mod trouble;
+
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
@@ -11,9 +15,16 @@ use viewcache_protocol::message::ForwardToken;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey, Wanted};
 
 use crate::extents::Extents;
-use crate::fills::{LEASE, Leads, STALL};
+use crate::fills::Leads;
 use crate::freshness;
+use crate::pace::Latency;
+use crate::readers::Readers;
+use crate::recent::Recent;
 use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Row, Rows};
+use crate::terms::{Miss, Terms};
+pub use course::{Next, Spot};
+pub use habits::Habits;
+pub use trouble::Trouble;
 
 /// An entity in memory, shared by everything that works on it.
 #[derive(Debug)]
@@ -21,8 +32,10 @@ pub struct Live {
     /// Its identity.
     pub id: EntityId,
     state: Mutex<State>,
-    /// Woken whenever the state changes in a way that somebody may wait for.
+    /// Woken whenever the state changes in a way that a reader may wait for.
     pub changed: Notify,
+    /// Woken whenever a reader comes, goes on or leaves: the sidecar's own leads wait for it.
+    pub demand: Notify,
     /// Held over reading the record and writing it to the index, so that an older one never
     /// overwrites a newer.
     recording: Mutex<()>,
@@ -30,7 +43,7 @@ pub struct Live {
 
 impl Live {
     /// An entity as it was stored, or one that is new.
-    pub fn new(key: &EntityKey, loaded: Option<Loaded>, now: SystemTime) -> Self {
+    pub fn new(key: &EntityKey, loaded: Option<Loaded>, terms: Terms, now: SystemTime) -> Self {
         let (record, rows) = match loaded {
             Some(Loaded { record, rows }) => (record, rows),
             None => (EntityRecord::new(key.clone(), now), Rows::default()),
@@ -43,8 +56,13 @@ impl Live {
             rows,
             stored,
             writing: Extents::default(),
+            recent: Recent::default(),
             leads: Leads::default(),
-            viewers: 0,
+            readers: Readers::default(),
+            habits: Habits::default(),
+            terms,
+            latency: Latency::default(),
+            trouble: Trouble::default(),
             declined_until: None,
             dirty: false,
             recorded,
@@ -53,6 +71,7 @@ impl Live {
             id: key.id(),
             state: Mutex::new(state),
             changed: Notify::new(),
+            demand: Notify::new(),
             recording: Mutex::new(()),
         }
     }
@@ -85,10 +104,20 @@ pub struct State {
     pub stored: Extents,
     /// What is being written right now: not stored yet, and not to be written again.
     pub writing: Extents,
+    /// What has just arrived.
+    pub recent: Recent,
     /// Who is fetching.
     pub leads: Leads,
-    /// Responses being streamed from here.
-    pub viewers: u32,
+    /// Responses being streamed from here, and read-aheads.
+    pub readers: Readers,
+    /// Which viewers go on where they have stopped.
+    pub habits: Habits,
+    /// The rules.
+    pub terms: Terms,
+    /// How long the origin takes to begin an answer.
+    pub latency: Latency,
+    /// What went wrong at the origin since its last byte.
+    pub trouble: Trouble,
     /// Until when requests are handed to the origin because its answers are not storable.
     pub declined_until: Option<Instant>,
     /// Whether the record has changed since it was persisted.
@@ -96,6 +125,9 @@ pub struct State {
     /// The generation whose record is in the index, so that rows may follow.
     pub recorded: Option<u64>,
 }
+
+/// In so many runs the watched bytes of an entity are kept; what would be one more is left out.
+const WATCHED_RUNS: usize = 256;
 
 /// What to do with a request, in the words of DESIGN "Life of a request" 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,19 +143,6 @@ pub enum Judgement {
         /// Whether to grant a lead.
         grant: bool,
     },
-}
-
-/// How a response goes on at an offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Stored up to here.
-    Stored(u64),
-    /// Somebody is bringing it: wait for a change, until then at the most.
-    Follow(Instant),
-    /// Nobody is: fetch this.
-    Fetch(ByteRange),
-    /// The generation is gone.
-    Gone,
 }
 
 /// What the response needs to know of the generation that it is made of.
@@ -163,6 +182,12 @@ impl State {
         })
     }
 
+    /// Whether the living generation's gaps may be filled from other transfers.
+    pub fn combinable(&self) -> bool {
+        let living = self.record.generation.as_ref();
+        living.is_some_and(|generation| generation.identity.combinable(self.record.key.profile()))
+    }
+
     /// Judges a request.
     pub fn judge(
         &self,
@@ -173,8 +198,9 @@ impl State {
     ) -> Judgement {
         let declined = self.declined_until.is_some_and(|until| now < until);
         let leading = self.leads.tentative_until(now).is_some();
+        let relayed = self.terms.miss == Miss::Relay;
         let miss = |forward| {
-            if leading && !declined {
+            if (leading || relayed) && !declined {
                 Judgement::Partial
             } else {
                 Judgement::Miss {
@@ -203,58 +229,15 @@ impl State {
                 grant: !self.busy(),
             };
         }
-        let fetching = self.leads.fetching(range, now);
-        if self.stored.touches(range) || fetching || 0 < self.viewers || leading {
+        let fetching = self.leads.fetching(range, now, &self.terms);
+        let sequential = 0 < self.terms.read_ahead && self.habits.sequential(&wanted.viewer, range);
+        let busy = fetching || leading || !self.readers.is_empty();
+        if self.stored.touches(range) || busy || relayed || sequential {
             return Judgement::Partial;
         }
         Judgement::Miss {
             forward: ForwardToken::Partial,
             grant: true,
-        }
-    }
-
-    /// How a response of generation `seq` goes on at `offset`, which it came to at `since` and
-    /// which is before `end`. `window` bounds what one fetch asks for.
-    pub fn next(
-        &self,
-        seq: u64,
-        offset: u64,
-        end: u64,
-        window: u64,
-        since: Instant,
-        now: Instant,
-    ) -> Next {
-        if self
-            .record
-            .generation
-            .as_ref()
-            .is_none_or(|generation| generation.seq != seq)
-        {
-            return Next::Gone;
-        }
-        if let Some(run_end) = self.stored.run_end(offset) {
-            return Next::Stored(run_end.min(end));
-        }
-        // A disk that hangs must not hang the viewer: after a while its bytes are fetched too.
-        let written_until = self.writing.run_end(offset);
-        if written_until.is_some() && now < since + STALL {
-            return Next::Follow(since + STALL);
-        }
-        if let Some(stall) = self.leads.awaited(offset, now) {
-            return Next::Follow(stall);
-        }
-        if let Some(until) = self.leads.overtaken(offset, since, now) {
-            return Next::Follow(until);
-        }
-        let stops = [
-            written_until.or_else(|| self.writing.next_start(offset)),
-            self.stored.next_start(offset),
-            self.leads.next_frontier(offset, now),
-        ];
-        let stop = stops.into_iter().flatten().min().unwrap_or(end).min(end);
-        match ByteRange::new(offset, stop.min(offset.saturating_add(window))) {
-            Some(range) => Next::Fetch(range),
-            None => Next::Gone,
         }
     }
 
@@ -306,9 +289,26 @@ impl State {
         }
     }
 
+    /// Bytes went to a viewer.
+    pub fn delivered(&mut self, range: ByteRange, stored: bool) {
+        if stored {
+            self.record.bytes_from_cache += range.len();
+        }
+        self.record.watched.insert_bounded(range, WATCHED_RUNS);
+        self.dirty = true;
+    }
+
     /// Makes `generation` the living one; what is stored of the one it replaces comes back.
     pub fn open(&mut self, generation: GenerationRecord) -> Option<Stored> {
         let seq = generation.seq;
+        let same =
+            self.record.generation.as_ref().is_some_and(|old| {
+                old.identity.complete_length == generation.identity.complete_length
+            });
+        if !same {
+            // Positions in another body mean nothing.
+            self.record.watched = Extents::default();
+        }
         let old = self.record.generation.replace(generation);
         self.clear(seq, old)
     }
@@ -323,6 +323,7 @@ impl State {
         let rows = std::mem::take(&mut self.rows);
         self.stored = Extents::default();
         self.writing = Extents::default();
+        self.recent = Recent::default();
         self.leads.keep_generation(seq);
         self.dirty = true;
         self.recorded = None;
@@ -332,9 +333,25 @@ impl State {
         })
     }
 
+    /// Forgets leads that lapsed or went silent, and what they left in memory.
+    pub fn expire(&mut self, now: Instant) {
+        self.leads.expire(now);
+        let leads = &self.leads;
+        self.recent.retain_fills(|fill| leads.holds(fill));
+    }
+
+    /// Remembers what a viewer asks for, as far as that is known.
+    pub fn note(&mut self, wanted: &Wanted) {
+        let living = self.record.generation.as_ref();
+        let range = living.and_then(|living| resolve(wanted, living.complete_length()));
+        if let Some(range) = range.filter(|_| 0 < self.terms.read_ahead) {
+            self.habits.note(&wanted.viewer, range);
+        }
+    }
+
     /// Whether this process is streaming or writing it.
     pub fn active(&self) -> bool {
-        0 < self.viewers || 0 < self.writing.bytes()
+        !self.readers.is_empty() || 0 < self.writing.bytes()
     }
 
     /// Whether somebody watches, fetches or writes it.
@@ -353,14 +370,6 @@ pub fn resolve(wanted: &Wanted, complete_length: u64) -> Option<ByteRange> {
     match wanted.range {
         Some(spec) => spec.resolve(complete_length),
         None => ByteRange::new(0, complete_length),
-    }
-}
-
-/// How much one fetch may ask of the origin: the youtube profile's origins pace larger ones.
-pub const fn window(key: &EntityKey) -> u64 {
-    match key.profile() {
-        viewcache_protocol::Profile::Generic => 2 * LEASE,
-        viewcache_protocol::Profile::Youtube => 10 << 20,
     }
 }
 

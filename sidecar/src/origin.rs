@@ -1,12 +1,14 @@
 //! Reads from the origin, always through Envoy's egress listener: TLS, DNS, balancing and retries
 //! are Envoy's job.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
+use hyper::header::{
+    ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE, RETRY_AFTER,
+};
 use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,9 +23,6 @@ const PASSED_ON: [&str; 5] = [
     "accept",
     "accept-language",
 ];
-
-/// How long the origin may take to send its response's head.
-pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
@@ -69,6 +68,19 @@ impl Asker {
             authority,
             path,
             headers: kept.collect(),
+        }
+    }
+}
+
+/// How long a response asks to wait before the next request, in seconds or until a date
+/// (RFC 9110 section 10.2.3).
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let until = httpdate::parse_http_date(value).ok()?;
+            Some(until.duration_since(now).unwrap_or_default())
         }
     }
 }
@@ -119,5 +131,25 @@ impl Origin {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(OriginError::Late),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let check = |value: &str, expect: Option<u64>| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+            let expect = expect.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers, now), expect, "{value}");
+        };
+        check("5", Some(5));
+        check("Sun, 06 Nov 1994 08:49:47 GMT", Some(10));
+        check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+        check("soon", None);
+        assert_eq!(retry_after(&HeaderMap::new(), SystemTime::now()), None);
     }
 }

@@ -2,6 +2,7 @@
 
 mod fill;
 mod room;
+mod shares;
 mod table;
 mod writers;
 
@@ -10,19 +11,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use viewcache_protocol::{
     ByteRange, DecideRequest, Decision, EntityId, FillId, Generation, Grant, PROTOCOL_VERSION,
     Transfer,
 };
 
-use crate::config::Config;
+use crate::config::{Config, Profiles};
 use crate::error::Error;
+use crate::fills::Role;
 use crate::live::{Judgement, Live, State, Stored};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::store::{GenerationRecord, Place, Store, StoreError, millis};
 pub use fill::IngestPermit;
 use room::Room;
+use shares::Shares;
+pub use shares::StreamShare;
 use table::Table;
 use writers::Writers;
 
@@ -41,6 +46,10 @@ pub struct Service {
     room: Room,
     /// Memory for bytes on their way to the disk, in KiB.
     ingest: Arc<Semaphore>,
+    /// Memory for bytes on their way to viewers.
+    shares: Arc<Shares>,
+    /// By which rules each profile's entities are fetched.
+    profiles: Profiles,
     next_fill: AtomicU64,
     /// The threads that write.
     writers: Writers,
@@ -64,6 +73,8 @@ impl Service {
             room: Room::new(config.max_bytes.bytes(), used),
             table: Table::default(),
             ingest: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
+            shares: Arc::default(),
+            profiles: config.profiles,
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
             origin: Origin::new(&config.egress),
@@ -89,13 +100,14 @@ impl Service {
         let live = self.live(&request.wanted.key).await?;
         let (wall, now) = (SystemTime::now(), Instant::now());
         let mut state = live.state();
-        state.leads.expire(now);
+        state.expire(now);
         state.record.last_accessed = millis(wall);
         state.dirty = true;
         let decision = match state.judge(live.id, &request.wanted, wall, now) {
             Judgement::Hit => Decision::Hit,
             Judgement::Partial => Decision::Partial,
             Judgement::Miss { forward, grant } => {
+                state.note(&request.wanted);
                 let grant = grant.then(|| {
                     let fill = self.fill();
                     state.leads.grant(fill, now + GRANT_TTL);
@@ -127,6 +139,7 @@ impl Service {
         self: &Arc<Self>,
         live: &Arc<Live>,
         fill: FillId,
+        role: Role,
         transfer: Transfer,
     ) -> u64 {
         let Transfer {
@@ -165,7 +178,7 @@ impl Service {
         };
         state.declined_until = None;
         state.dirty = true;
-        state.leads.begin(fill, seq, range, Instant::now());
+        state.leads.begin(fill, role, seq, range, Instant::now());
         drop(state);
         live.changed.notify_waiters();
         if let Some(old) = old {
@@ -195,12 +208,12 @@ impl Service {
     ///
     /// # Errors
     /// When the bytes could not be read or are damaged.
-    pub async fn read(
+    pub fn read(
         self: &Arc<Self>,
         live: &Arc<Live>,
         seq: u64,
         range: ByteRange,
-    ) -> Result<bytes::Bytes, Error> {
+    ) -> JoinHandle<Result<bytes::Bytes, Error>> {
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         let read = move || {
             let (place, rows) = {
@@ -222,7 +235,7 @@ impl Service {
             }
             Ok(result?)
         };
-        tokio::task::spawn_blocking(read).await?
+        tokio::task::spawn_blocking(read)
     }
 
     /// Takes the rows with a byte in `range` out of the index and the state.

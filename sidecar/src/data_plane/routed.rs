@@ -29,7 +29,8 @@ pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> R
     match delivery::answer(service, &wanted, asker).await {
         Answer::Body(head, body) => {
             let frames = stream::unfold(body, |mut body| async move {
-                body.recv().await.map(|frame| (frame, body))
+                let frame = body.frame().await.transpose()?;
+                Some((frame, body))
             });
             with_head(warp::reply::stream(frames).into_response(), &head)
         }

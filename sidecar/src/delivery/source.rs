@@ -1,10 +1,9 @@
-//! A transfer from the origin that the sidecar leads: what arrives goes to the viewer at once and
-//! to the store in chunks.
+//! A transfer from the origin that the sidecar leads: asked for, judged, and opened.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Incoming;
@@ -14,20 +13,10 @@ use viewcache_protocol::{
 };
 
 use super::HandBack;
-use crate::error::Refusal;
+use crate::fills::Role;
 use crate::live::{self, Live, Snapshot, State};
-use crate::origin::{Asker, OriginError};
+use crate::origin::{self, Asker, OriginError};
 use crate::service::Service;
-
-/// Chunks grow from the first to the last of these: followers wait little for the first bytes,
-/// and the index has few rows in the long run.
-const CHUNK: std::ops::RangeInclusive<usize> = 64 << 10..=256 << 10;
-
-/// A buffered chunk is stored after this long without another byte, for the followers' sake.
-const LINGER: Duration = Duration::from_millis(50);
-
-/// How long the origin may be silent inside a body.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// Why a transfer cannot be had, or went no further.
 #[derive(Debug, Error)]
@@ -42,6 +31,8 @@ pub(super) enum SourceError {
         status: u16,
         /// Why.
         reason: DeclineReason,
+        /// How long the origin asks to be left alone (RFC 9110 section 10.2.3).
+        retry_after: Option<Duration>,
     },
     /// It answered with another generation, which is the living one now.
     #[error("the entity has changed")]
@@ -52,14 +43,34 @@ pub(super) enum SourceError {
     /// The body ended or failed before its end.
     #[error("the origin's body was cut at {0}")]
     Short(u64),
+    /// No byte came for as long as a viewer is let wait.
+    #[error("no byte came in time")]
+    Patience,
 }
 
 impl SourceError {
     pub(super) const fn hand_back(&self) -> HandBack {
         match self {
-            Self::Origin(_) | Self::Short(_) | Self::Changed => HandBack::Origin,
+            Self::Origin(_) | Self::Short(_) | Self::Changed | Self::Patience => HandBack::Origin,
             Self::Declined { .. } => HandBack::Declined,
             Self::NotCombinable => HandBack::NotCombinable,
+        }
+    }
+
+    /// Whether asking again has no use: the origin has said what it has to say.
+    pub(super) const fn is_final(&self) -> bool {
+        match self {
+            // RFC 9110 sections 15.5.9 and 15.6, RFC 6585 section 4, RFC 8470 section 5.2.
+            Self::Declined { status, .. } => !matches!(status, 408 | 425 | 429 | 500..),
+            Self::Changed | Self::NotCombinable | Self::Patience => true,
+            Self::Origin(_) | Self::Short(_) => false,
+        }
+    }
+
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Declined { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
@@ -70,6 +81,7 @@ impl SourceError {
             Self::Changed => "changed",
             Self::NotCombinable => "not-combinable",
             Self::Short(_) => "short",
+            Self::Patience => "late",
         }
     }
 }
@@ -92,7 +104,7 @@ impl Lead {
         gap: ByteRange,
     ) -> Self {
         let fill = service.lead();
-        state.leads.begin(fill, seq, gap, Instant::now());
+        state.leads.ask(fill, seq, gap, Instant::now());
         Self {
             live: Arc::clone(live),
             fill,
@@ -113,6 +125,14 @@ impl Lead {
             fill,
         }
     }
+
+    pub(super) const fn fill(&self) -> FillId {
+        self.fill
+    }
+
+    pub(super) const fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
 }
 
 impl Drop for Lead {
@@ -122,11 +142,9 @@ impl Drop for Lead {
     }
 }
 
-/// A running transfer. Dropped, it stores what has arrived and ends its lead.
+/// A running transfer.
 #[derive(Debug)]
 pub(super) struct Source {
-    service: Arc<Service>,
-    live: Arc<Live>,
     lead: Lead,
     generation: GenerationId,
     seq: u64,
@@ -136,8 +154,6 @@ pub(super) struct Source {
     at: u64,
     /// Where the transfer is to end.
     end: u64,
-    buffer: BytesMut,
-    chunk: usize,
 }
 
 /// What a request to the origin asks for.
@@ -192,11 +208,12 @@ impl Source {
         asker: &Asker,
         deadline: Instant,
     ) -> Result<Self, SourceError> {
+        let window = lead.live.state().terms.window;
         // Where the URL tells the complete length, the request is bounded: some origins refuse
         // or pace any other (DESIGN "Entity, profile, generation").
         let bounded = wanted.complete_length.and_then(|complete_length| {
             let range = live::resolve(wanted, complete_length)?;
-            let last = range.end().min(range.start() + live::window(&wanted.key)) - 1;
+            let last = range.end().min(range.start().saturating_add(window)) - 1;
             Some(RangeSpec::Closed {
                 first: range.start(),
                 last,
@@ -252,13 +269,18 @@ impl Source {
         let known = known.map(|snapshot| &snapshot.generation.identity);
         let validator = known.and_then(|identity| identity.validator.as_ref());
         let if_range = validator.map(|validator| validator.as_str());
+        let began = Instant::now();
         let response = service
             .origin
             .fetch(asker, range.as_deref(), if_range, *deadline)
             .await?;
         let status = response.status().as_u16();
-        let mut transfer = Transfer::judge(asked, status, &text_headers(&response))
-            .map_err(|reason| SourceError::Declined { status, reason })?;
+        let judged = Transfer::judge(asked, status, &text_headers(&response));
+        let mut transfer = judged.map_err(|reason| SourceError::Declined {
+            status,
+            reason,
+            retry_after: origin::retry_after(response.headers(), SystemTime::now()),
+        })?;
         // A 206 to If-Range need not repeat the validator that it was asked under (RFC 9110
         // section 15.3.7).
         if status == 206 && transfer.generation.validator.is_none() {
@@ -268,11 +290,9 @@ impl Source {
         let generation = transfer
             .generation
             .id(asked.profile, &lead.fill.to_string());
-        let live = Arc::clone(&lead.live);
-        let seq = service.open_generation(&live, lead.fill, transfer);
+        lead.live.state().latency.observe(began.elapsed());
+        let seq = service.open_generation(&lead.live, lead.fill, Role::Own, transfer);
         Ok(Self {
-            service: Arc::clone(service),
-            live,
             lead,
             generation,
             seq,
@@ -280,8 +300,6 @@ impl Source {
             body: response.into_body(),
             at: bytes.start(),
             end: bytes.end(),
-            buffer: BytesMut::new(),
-            chunk: *CHUNK.start(),
         })
     }
 
@@ -297,91 +315,33 @@ impl Source {
         self.at
     }
 
-    /// The next bytes and their offset; `None` at the transfer's end.
-    pub(super) async fn next(&mut self) -> Result<Option<(u64, Bytes)>, SourceError> {
-        let silent_at = Instant::now() + SILENCE;
+    /// Where the transfer is to end.
+    pub(super) const fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(super) const fn lead(&self) -> &Lead {
+        &self.lead
+    }
+
+    /// The next bytes; `None` at the transfer's end. Nothing is lost when it is dropped.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
         while self.at < self.end {
-            let wait = if self.buffer.is_empty() {
-                SILENCE
-            } else {
-                LINGER
+            let Some(Ok(frame)) = self.body.frame().await else {
+                return Err(SourceError::Short(self.at));
             };
-            let until = (Instant::now() + wait).min(silent_at);
-            match tokio::time::timeout_at(until.into(), self.body.frame()).await {
-                Err(_) if silent_at <= Instant::now() => break,
-                Err(_) => self.flush(),
-                Ok(Some(Ok(frame))) => {
-                    let Ok(mut bytes) = frame.into_data() else {
-                        continue;
-                    };
-                    // Bytes beyond what the head promised belong to nothing.
-                    let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-                    bytes.truncate(left);
-                    if bytes.is_empty() {
-                        continue;
-                    }
-                    let offset = self.at;
-                    self.take(&bytes);
-                    return Ok(Some((offset, bytes)));
-                }
-                Ok(Some(Err(_)) | None) => break,
+            let Ok(mut bytes) = frame.into_data() else {
+                continue;
+            };
+            // Bytes beyond what the head promised belong to nothing.
+            let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+            bytes.truncate(left);
+            if !bytes.is_empty() {
+                self.at += bytes.len() as u64;
+                return Ok(Some(bytes));
             }
         }
-        self.flush();
-        if self.at < self.end {
-            Err(SourceError::Short(self.at))
-        } else {
-            Ok(None)
-        }
-    }
-
-    fn take(&mut self, bytes: &Bytes) {
-        self.at += bytes.len() as u64;
-        let len = bytes.len() as u64;
-        self.service.metrics.origin_bytes.inc_by(len);
-        self.live.state().record.bytes_from_origin += len;
-        if self.buffer.is_empty() && self.chunk <= bytes.len() {
-            self.store(self.at - len, bytes.clone());
-            return;
-        }
-        self.buffer.extend_from_slice(bytes);
-        if self.chunk <= self.buffer.len() {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let bytes = self.buffer.split().freeze();
-        if !bytes.is_empty() {
-            self.store(self.at - bytes.len() as u64, bytes);
-        }
-    }
-
-    /// Hands a chunk to the store; when that has no memory to spare, a gap is left.
-    fn store(&mut self, offset: u64, bytes: Bytes) {
-        let len = bytes.len() as u64;
-        self.chunk = (self.chunk * 2).min(*CHUNK.end());
-        let stored = match self.service.admit(len) {
-            Some(permit) => self
-                .service
-                .spawn_store(&self.live, self.seq, offset, bytes, permit)
-                .map(drop),
-            None => Err(Refusal::Busy),
-        };
-        if let Err(refusal) = stored {
-            self.service.refuse(refusal, len);
-        }
-        self.live
-            .state()
-            .leads
-            .advance(self.lead.fill, offset + len, Instant::now());
-        self.live.changed.notify_waiters();
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.flush();
+        Ok(None)
     }
 }
 

@@ -1,209 +1,246 @@
-//! The body of a response: what is stored from the disk, what another brings by following it,
-//! and the rest from the origin, in order.
+//! The body of a response: what is stored from the disk, what has just arrived from memory, in
+//! order; what neither is there nor on its way is ordered from the origin, early enough.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use viewcache_protocol::ByteRange;
 
-use super::source::{Lead, Source, SourceError};
-use super::{Cut, Viewing, open};
-use crate::fills::STALL;
-use crate::live::{Live, Next, Snapshot};
-use crate::origin::{Asker, HEAD_DEADLINE};
-use crate::service::Service;
+use super::pump::{self, Order};
+use super::source::{Lead, SourceError};
+use super::{Cut, Viewing};
+use crate::error::Error;
+use crate::live::{Live, Next, Snapshot, Spot, State};
+use crate::origin::Asker;
+use crate::pace::Pace;
+use crate::service::{Service, StreamShare};
+use crate::terms::Terms;
 
-/// How much is read from the disk at once: enough to keep the disk busy, little enough for a first
-/// byte to be quick and for thousands of paused viewers to fit in memory.
-const READ: u64 = 256 << 10;
+/// A read from the disk, under way.
+type Reading = JoinHandle<Result<Bytes, Error>>;
 
-/// How often the rest is asked for without a new byte before the viewer is cut.
-const TRIES: u32 = 4;
-
-/// The pause before the second try; it doubles with each.
-const BACK_OFF: Duration = Duration::from_millis(200);
-
-/// A response being streamed. Dropped at any await, it ends its lead and leaves what it stored.
+/// A response being streamed. Its frames are made when they are asked for; dropped, it leaves what
+/// it ordered to the other readers.
 pub(super) struct Stream {
     pub(super) service: Arc<Service>,
     pub(super) live: Arc<Live>,
     pub(super) snapshot: Snapshot,
     pub(super) asker: Asker,
+    pub(super) viewing: Viewing,
     /// The generation's number now: after a purge it has another, with the same bytes.
     pub(super) seq: u64,
     /// Offset of the next byte to send.
     pub(super) at: u64,
-    /// When the response came to that offset.
-    pub(super) since: Instant,
     /// Where the response ends.
     pub(super) end: u64,
-    /// How much one fetch asks for at the most.
-    pub(super) window: u64,
-    pub(super) sender: mpsc::Sender<Result<Bytes, Cut>>,
-    pub(super) _viewing: Viewing,
-}
-
-/// Why a body ends early.
-#[derive(Debug)]
-enum Ended {
-    /// The viewer is gone.
-    Left,
-    /// The origin does not give the rest, or what it gives is another entity by now.
-    Failed(SourceError),
+    pub(super) terms: Terms,
+    pub(super) pace: Pace,
+    /// Transfers of its own that failed since the last byte.
+    pub(super) tries: u32,
+    /// Where they are told.
+    pub(super) failures: (mpsc::Sender<SourceError>, mpsc::Receiver<SourceError>),
+    /// Its part of the memory for responses.
+    pub(super) _share: StreamShare,
+    /// The read that was begun while the frame before it was sent, and its offset.
+    pub(super) reading: Option<(u64, Reading)>,
 }
 
 impl Stream {
-    pub(super) async fn run(mut self, source: Option<Source>) {
-        match self.deliver(source).await {
-            Ok(()) | Err(Ended::Left) => {}
-            Err(Ended::Failed(error)) => {
-                tracing::warn!(entity = %self.live.id, at = self.at, %error, "a response is cut");
-                self.service.metrics.cuts.inc();
-                // When the viewer is gone too there is nobody to tell.
-                let _ = self.sender.send(Err(Cut)).await;
-            }
-        }
-    }
-
-    async fn deliver(&mut self, mut source: Option<Source>) -> Result<(), Ended> {
-        let mut tries = 0;
+    /// The next bytes; `None` at the end.
+    pub(super) async fn frame(&mut self) -> Result<Option<Bytes>, Cut> {
+        // The viewer's pauses are not the origin's.
+        let since = Instant::now();
         while self.at < self.end {
-            let before = self.at;
-            let result = match source.take() {
-                Some(source) => self.relay(source).await,
-                None => self.step().await,
-            };
-            if before < self.at {
-                tries = 0;
-            }
-            match result {
-                Ok(()) => {}
-                Err(Ended::Failed(SourceError::Changed | SourceError::NotCombinable)) => {
-                    return result;
+            match self.step(since).await {
+                Ok(Some(bytes)) => return Ok(Some(bytes)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(entity = %self.live.id, at = self.at, %error, "a response is cut");
+                    self.service.metrics.cuts.inc();
+                    self.end = self.at;
+                    return Err(Cut);
                 }
-                Err(Ended::Failed(error)) if tries + 1 < TRIES => {
-                    tracing::debug!(entity = %self.live.id, at = self.at, %error, "asked again");
-                    tokio::time::sleep(BACK_OFF * 2u32.pow(tries)).await;
-                    tries += 1;
-                }
-                Err(ended) => return Err(ended),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Goes on from the offset that the response has reached.
-    async fn step(&mut self) -> Result<(), Ended> {
+    async fn step(&mut self, since: Instant) -> Result<Option<Bytes>, SourceError> {
         let live = Arc::clone(&self.live);
         let mut changed = std::pin::pin!(live.changed.notified());
         changed.as_mut().enable();
-        let (next, lead) = {
+        let now = Instant::now();
+        self.count_failures(now, since)?;
+        let spot = Spot {
+            offset: self.at,
+            end: self.end,
+            since,
+            window: self.pace.window(self.terms.window),
+        };
+        let (next, order) = {
             let mut state = live.state();
-            let now = Instant::now();
-            let next = state.next(self.seq, self.at, self.end, self.window, self.since, now);
-            // Taken under the same lock: of all who see the gap, one leads.
-            let lead = match next {
-                Next::Fetch(gap) => Some(Lead::take(
-                    &self.service,
-                    &self.live,
-                    &mut state,
-                    self.seq,
-                    gap,
-                )),
+            let next = state.next(self.seq, spot, now);
+            let gap = match next {
+                Next::Fetch(gap) => Some(gap),
+                Next::Gone => None,
+                _ if self.snapshot.combinable => {
+                    let horizon = self.pace.horizon(state.latency.get());
+                    state.upcoming(self.seq, spot, horizon, now)
+                }
                 _ => None,
             };
-            (next, lead)
+            // Taken under the same lock: of all who see the gap, one leads.
+            let order = gap.map(|gap| (gap, self.lead(&mut state, gap)));
+            (next, order)
         };
-        match next {
-            Next::Stored(end) => self.send_stored(end).await,
-            Next::Follow(until) => {
-                let sender = self.sender.clone();
-                tokio::select! {
-                    _ = tokio::time::timeout_at(until.into(), changed) => Ok(()),
-                    () = sender.closed() => Err(Ended::Left),
-                }
-            }
-            Next::Fetch(gap) => self.fetch(gap, lead).await,
-            // Purged, or replaced. Under its validator the origin tells which: the rest of the same
-            // generation, or another one.
-            Next::Gone => {
-                let end = self.end.min(self.at.saturating_add(self.window));
-                match ByteRange::new(self.at, end) {
-                    Some(rest) => self.fetch(rest, None).await,
-                    None => Ok(()),
-                }
+        if let Some((gap, lead)) = order {
+            self.order(gap, lead, false)?;
+        }
+        let until = match next {
+            Next::Recent(bytes) => return Ok(Some(self.passed(bytes, false))),
+            Next::Stored(run_end) => return self.read(run_end).await,
+            Next::Fetch(_) => return Ok(None),
+            Next::Follow(until) => until,
+            Next::Gone => match self.revive(now)? {
+                Some(until) => until,
+                None => return Ok(None),
+            },
+        };
+        // Either way the state is looked at again.
+        let until = until.min(since + self.terms.patience);
+        let _ = tokio::time::timeout_at(until.into(), changed).await;
+        Ok(None)
+    }
+
+    /// Whether the response has waited long enough for a byte, or tried often enough.
+    fn count_failures(&mut self, now: Instant, since: Instant) -> Result<(), SourceError> {
+        while let Ok(error) = self.failures.1.try_recv() {
+            self.tries += 1;
+            if error.is_final() || self.terms.tries <= self.tries {
+                return Err(error);
             }
         }
-    }
-
-    async fn fetch(&mut self, gap: ByteRange, lead: Option<Lead>) -> Result<(), Ended> {
-        let lead = lead.unwrap_or_else(|| {
-            let mut state = self.live.state();
-            Lead::take(&self.service, &self.live, &mut state, self.seq, gap)
-        });
-        let deadline = Instant::now() + HEAD_DEADLINE;
-        let opened = open(
-            &self.service,
-            lead,
-            &self.snapshot,
-            gap,
-            &self.asker,
-            deadline,
-        );
-        let sender = self.sender.clone();
-        let source = tokio::select! {
-            source = opened => source.map_err(Ended::Failed)?,
-            () = sender.closed() => return Err(Ended::Left),
-        };
-        self.seq = source.seq();
-        self.relay(source).await
-    }
-
-    async fn send_stored(&mut self, end: u64) -> Result<(), Ended> {
-        let end = end.min((self.at / READ + 1) * READ);
-        let Some(range) = ByteRange::new(self.at, end) else {
-            return Ok(());
-        };
-        let read = self.service.read(&self.live, self.seq, range);
-        match tokio::time::timeout(STALL, read).await {
-            Ok(Ok(bytes)) => {
-                self.service.sent_from_cache(&self.live, range.len());
-                self.send(bytes).await
-            }
-            // Damaged, or the disk fails or hangs: these bytes come from the origin.
-            Ok(Err(_)) | Err(_) => self.fetch(range, None).await,
-        }
-    }
-
-    /// Passes on what a transfer brings, from the offset that the response has reached.
-    async fn relay(&mut self, mut source: Source) -> Result<(), Ended> {
-        let sender = self.sender.clone();
-        while self.at < self.end {
-            let next = tokio::select! {
-                next = source.next() => next.map_err(Ended::Failed)?,
-                () = sender.closed() => return Err(Ended::Left),
-            };
-            let Some((offset, mut bytes)) = next else {
-                return Ok(());
-            };
-            let until = offset + bytes.len() as u64;
-            if until <= self.at {
-                continue;
-            }
-            // A transfer may begin before the response does and end after it.
-            let skip = self.at.saturating_sub(offset);
-            let keep = until.min(self.end) - offset;
-            bytes = bytes.slice(skip as usize..keep as usize);
-            self.send(bytes).await?;
+        if self.terms.patience <= now.saturating_duration_since(since) {
+            return Err(SourceError::Patience);
         }
         Ok(())
     }
 
-    async fn send(&mut self, bytes: Bytes) -> Result<(), Ended> {
-        self.at += bytes.len() as u64;
-        self.since = Instant::now();
-        self.sender.send(Ok(bytes)).await.map_err(|_| Ended::Left)
+    fn lead(&self, state: &mut State, gap: ByteRange) -> Lead {
+        Lead::take(&self.service, &self.live, state, self.seq, gap)
+    }
+
+    fn order(&self, gap: ByteRange, lead: Lead, despite_store: bool) -> Result<(), SourceError> {
+        if !self.snapshot.combinable {
+            return Err(SourceError::NotCombinable);
+        }
+        let order = Order {
+            lead,
+            snapshot: self.snapshot.clone(),
+            gap,
+            asker: self.asker.clone(),
+            despite_store,
+        };
+        pump::order(&self.service, order, self.failures.0.clone());
+        Ok(())
+    }
+
+    /// The generation was purged or replaced: under its validator the origin tells which. When it
+    /// is the same still, the response goes on with it; when to look again comes back.
+    fn revive(&mut self, now: Instant) -> Result<Option<Instant>, SourceError> {
+        let mut state = self.live.state();
+        if let Some(living) = &state.record.generation {
+            let profile = state.record.key.profile();
+            if living.id(profile) != self.snapshot.generation.id(profile) {
+                return Err(SourceError::Changed);
+            }
+            self.seq = living.seq;
+            return Ok(None);
+        }
+        let awaited = state.leads.awaited(self.at, now, now, &self.terms);
+        let waits = awaited.or(state.trouble.retry_at.filter(|&at| now < at));
+        if waits.is_some() {
+            return Ok(waits);
+        }
+        let window = self.pace.window(self.terms.window);
+        let end = self.end.min(self.at.saturating_add(window));
+        let Some(rest) = ByteRange::new(self.at, end) else {
+            return Ok(None);
+        };
+        let lead = self.lead(&mut state, rest);
+        drop(state);
+        self.order(rest, lead, false)?;
+        Ok(None)
+    }
+
+    /// The stored bytes at the response's offset.
+    async fn read(&mut self, run_end: u64) -> Result<Option<Bytes>, SourceError> {
+        let Some(range) = self.piece(self.at, run_end) else {
+            return Ok(None);
+        };
+        let mut reading = match self.reading.take() {
+            Some((at, reading)) if at == self.at => reading,
+            _ => self.begin_read(range),
+        };
+        let read = tokio::time::timeout(self.terms.stall, &mut reading).await;
+        match read.map(|joined| joined.unwrap_or_else(|error| Err(error.into()))) {
+            Ok(Ok(bytes)) => {
+                let bytes = self.passed(bytes, true);
+                let after = self.piece(self.at, run_end);
+                self.reading = after.map(|range| (range.start(), self.begin_read(range)));
+                Ok(Some(bytes))
+            }
+            // They are not stored any more: the next step finds a gap.
+            Ok(Err(error)) if error.is_damage() => Ok(None),
+            // The disk fails or hangs: these bytes come from the origin.
+            Ok(Err(_)) | Err(_) => {
+                let lead = self.lead(&mut self.live.state(), range);
+                self.order(range, lead, true)?;
+                self.follow(range).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Waits for a transfer of its own that replaces what the disk does not give.
+    async fn follow(&self, range: ByteRange) {
+        let arrived = async {
+            loop {
+                let mut changed = std::pin::pin!(self.live.changed.notified());
+                changed.as_mut().enable();
+                if self.live.state().recent.at(range.start()).is_some() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _ = tokio::time::timeout(self.terms.stall, arrived).await;
+    }
+
+    /// What one read takes: it ends where all reads end, so that most fall on whole cells.
+    fn piece(&self, at: u64, run_end: u64) -> Option<ByteRange> {
+        let size = self.service.read_size();
+        ByteRange::new(at, run_end.min(self.end).min((at / size + 1) * size))
+    }
+
+    fn begin_read(&self, range: ByteRange) -> Reading {
+        self.service.read(&self.live, self.seq, range)
+    }
+
+    fn passed(&mut self, mut bytes: Bytes, stored: bool) -> Bytes {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        bytes.truncate(left);
+        let len = bytes.len() as u64;
+        if let Some(passed) = ByteRange::from_len(self.at, len) {
+            self.viewing.passed(&self.service, passed, stored);
+        }
+        self.at += len;
+        self.tries = 0;
+        self.pace.sent(len, Instant::now());
+        bytes
     }
 }

@@ -1,11 +1,14 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use viewcache_protocol::{FillId, Generation, Profile, Validator};
 
 use super::*;
-use crate::fills::OVERTAKEN;
+use crate::fills::{OVERTAKEN, Role};
 
 const WINDOW: u64 = 1000;
+const STALL: Duration = Duration::from_secs(2);
+const FILL: FillId = FillId(1);
 
 fn key() -> EntityKey {
     EntityKey::new(Profile::Generic, "http://a/b").unwrap()
@@ -51,7 +54,7 @@ impl World {
     fn unknown() -> Self {
         let wall = SystemTime::now();
         Self {
-            live: Live::new(&key(), None, wall),
+            live: Live::new(&key(), None, Terms::default(), wall),
             wall,
             now: Instant::now(),
         }
@@ -80,9 +83,29 @@ impl World {
     }
 
     fn next_after(&self, offset: u64, end: u64, waited: Duration) -> Next {
-        self.live
-            .state()
-            .next(1, offset, end, WINDOW, self.now - waited, self.now)
+        let spot = self.spot(offset, end, self.now - waited);
+        self.live.state().next(1, spot, self.now)
+    }
+
+    fn spot(&self, offset: u64, end: u64, since: Instant) -> Spot {
+        Spot {
+            offset,
+            end,
+            since,
+            window: WINDOW,
+        }
+    }
+
+    fn upcoming(&self, offset: u64, end: u64, horizon: u64) -> Option<ByteRange> {
+        let spot = self.spot(offset, end, self.now);
+        self.live.state().upcoming(1, spot, horizon, self.now)
+    }
+
+    fn lead(&self, start: u64, end: u64) {
+        let mut state = self.live.state();
+        state
+            .leads
+            .begin(FILL, Role::Own, 1, range(start, end), self.now);
     }
 }
 
@@ -98,7 +121,7 @@ fn an_unknown_entity_is_a_miss_with_one_grant() {
         .live
         .state()
         .leads
-        .grant(FillId(1), world.now + Duration::from_secs(5));
+        .grant(FILL, world.now + Duration::from_secs(5));
     assert_eq!(world.judge(None), Judgement::Partial);
     assert_eq!(world.judge(Some("-5")), Judgement::Partial);
 }
@@ -108,9 +131,7 @@ fn after_a_declined_answer_requests_go_to_the_origin() {
     let world = World::unknown();
     let mut state = world.live.state();
     state.declined_until = Some(world.now + Duration::from_secs(2));
-    state
-        .leads
-        .grant(FillId(1), world.now + Duration::from_secs(5));
+    state.leads.grant(FILL, world.now + Duration::from_secs(5));
     drop(state);
     assert_eq!(world.judge(None), miss(ForwardToken::UriMiss, false));
 }
@@ -131,14 +152,10 @@ fn hit_partial_and_miss_are_told_by_what_is_stored() {
 #[test]
 fn a_lead_or_another_viewer_makes_a_miss_a_partial() {
     let world = World::storing(true, &[]);
-    world
-        .live
-        .state()
-        .leads
-        .begin(FillId(1), 1, range(0, 600), world.now);
+    world.lead(0, 600);
     assert_eq!(world.judge(Some("500-")), Judgement::Partial);
     assert_eq!(world.judge(Some("600-")), miss(ForwardToken::Partial, true));
-    world.live.state().viewers = 1;
+    world.live.state().readers.enter();
     assert_eq!(world.judge(Some("600-")), Judgement::Partial);
 }
 
@@ -152,7 +169,7 @@ fn a_stale_entity_is_asked_for_anew() {
         .live
         .state()
         .leads
-        .grant(FillId(1), world.now + Duration::from_secs(5));
+        .grant(FILL, world.now + Duration::from_secs(5));
     assert_eq!(world.judge(None), Judgement::Partial);
 }
 
@@ -162,9 +179,7 @@ fn without_a_validator_only_one_transfer_is_used() {
     assert_eq!(world.judge(Some("0-499")), Judgement::Hit);
     assert_eq!(world.judge(None), miss(ForwardToken::Partial, true));
     // A response that followed the running transfer would be cut when that ends early.
-    let mut state = world.live.state();
-    state.leads.begin(FillId(1), 1, range(500, 1000), world.now);
-    drop(state);
+    world.lead(500, 1000);
     assert_eq!(world.judge(None), miss(ForwardToken::Partial, false));
 }
 
@@ -182,20 +197,11 @@ fn a_response_goes_on_with_what_there_is() {
         world.next_after(100, 1000, STALL),
         Next::Fetch(range(100, 150))
     );
-    world
-        .live
-        .state()
-        .leads
-        .begin(FillId(1), 1, range(600, 1000), world.now);
+    world.lead(600, 1000);
     assert_eq!(world.next(500, 1000), Next::Fetch(range(500, 600)));
     assert_eq!(world.next(600, 1000), Next::Follow(world.now + STALL));
-    assert_eq!(
-        world
-            .live
-            .state()
-            .next(2, 0, 10, WINDOW, world.now, world.now),
-        Next::Gone
-    );
+    let spot = world.spot(0, 10, world.now);
+    assert_eq!(world.live.state().next(2, spot, world.now), Next::Gone);
 }
 
 #[test]
@@ -225,22 +231,108 @@ fn a_new_generation_forgets_the_old_ones_bytes() {
     assert_eq!(old.place.seq, 1);
     assert_eq!(state.stored.bytes(), 0);
     assert!(!state.written(1, range(100, 200), None));
-    assert_eq!(
-        state.next(1, 0, 10, WINDOW, world.now, world.now),
-        Next::Gone
-    );
+    let spot = world.spot(0, 10, world.now);
+    assert_eq!(state.next(1, spot, world.now), Next::Gone);
 }
 
 #[test]
 fn an_overtaken_chunk_is_waited_for_a_little() {
     let world = World::storing(true, &[]);
-    let mut state = world.live.state();
-    state.leads.begin(FillId(1), 1, range(0, 1000), world.now);
-    state.leads.advance(FillId(1), 300, world.now);
-    drop(state);
+    world.lead(0, 1000);
+    world.live.state().leads.advance(FILL, 300, world.now);
     assert_eq!(world.next(100, 1000), Next::Follow(world.now + OVERTAKEN));
     assert_eq!(
         world.next_after(100, 1000, OVERTAKEN),
         Next::Fetch(range(100, 300))
     );
+}
+
+#[test]
+fn what_has_just_arrived_comes_from_memory() {
+    let world = World::storing(true, &[(0, 100)]);
+    world.lead(100, 1000);
+    let bytes = Bytes::from_static(&[7; 50]);
+    let mut state = world.live.state();
+    state.recent.push(FILL, 100, bytes.clone(), 1000);
+    drop(state);
+    assert_eq!(world.next(100, 1000), Next::Recent(bytes.clone()));
+    assert_eq!(world.next(140, 145), Next::Recent(bytes.slice(40..45)));
+    assert_eq!(world.next(150, 1000), Next::Follow(world.now + STALL));
+}
+
+#[test]
+fn short_stored_runs_inside_a_gap_are_bridged() {
+    let world = World::storing(true, &[(100, 110), (200, 250), (300, 1000)]);
+    assert_eq!(world.next(0, 1000), Next::Fetch(range(0, 100)));
+    world.live.state().terms.bridge = 10;
+    assert_eq!(world.next(0, 1000), Next::Fetch(range(0, 200)));
+    world.live.state().terms.bridge = 50;
+    assert_eq!(world.next(0, 1000), Next::Fetch(range(0, 300)));
+    // One that is wanted last is not fetched for its own sake.
+    assert_eq!(world.next(0, 105), Next::Fetch(range(0, 100)));
+}
+
+#[test]
+fn the_next_gap_is_seen_before_it_is_reached() {
+    let world = World::storing(true, &[(0, 100), (400, 500)]);
+    assert_eq!(world.upcoming(0, 1000, 50), None);
+    assert_eq!(world.upcoming(50, 1000, 51), Some(range(100, 400)));
+    world.lead(100, 400);
+    assert_eq!(world.upcoming(50, 1000, 300), None);
+    assert_eq!(world.upcoming(50, 1000, 451), Some(range(500, 1000)));
+    // Nobody asks an origin that has just failed.
+    world.live.state().trouble.failed(None, world.now);
+    assert_eq!(world.upcoming(50, 1000, 451), None);
+}
+
+#[test]
+fn an_origin_that_asks_for_a_pause_has_it() {
+    let world = World::storing(true, &[]);
+    let pause = Duration::from_secs(3);
+    world.live.state().trouble.failed(Some(pause), world.now);
+    assert_eq!(world.next(0, 1000), Next::Follow(world.now + pause));
+    world.live.state().trouble.over();
+    assert_eq!(world.next(0, 1000), Next::Fetch(range(0, 1000)));
+}
+
+#[test]
+fn a_relayed_profile_leaves_no_miss_to_the_origin() {
+    let world = World::unknown();
+    world.live.state().terms.miss = Miss::Relay;
+    assert_eq!(world.judge(None), Judgement::Partial);
+    let world = World::storing(true, &[(0, 100)]);
+    world.live.state().terms.miss = Miss::Relay;
+    assert_eq!(world.judge(Some("500-")), Judgement::Partial);
+}
+
+#[test]
+fn a_sequential_viewer_is_read_ahead_for_when_the_operator_says_so() {
+    let world = World::storing(true, &[]);
+    let mut state = world.live.state();
+    state.terms.read_ahead = 100;
+    for spec in ["0-99", "100-199"] {
+        state.note(&wanted(Some(spec)));
+    }
+    drop(state);
+    assert_eq!(world.judge(Some("200-299")), Judgement::Partial);
+    assert_eq!(
+        world.judge(Some("400-499")),
+        miss(ForwardToken::Partial, true)
+    );
+}
+
+#[test]
+fn watched_bytes_count_once_and_outlive_a_generation_of_the_same_length() {
+    let world = World::storing(true, &[(0, 1000)]);
+    let mut state = world.live.state();
+    state.delivered(range(0, 100), true);
+    state.delivered(range(50, 150), false);
+    assert_eq!(state.record.watched.bytes(), 150);
+    assert_eq!(state.record.bytes_from_cache, 100);
+    state.open(generation(2, true, world.wall));
+    assert_eq!(state.record.watched.bytes(), 150);
+    let mut longer = generation(3, true, world.wall);
+    longer.identity.complete_length = 2000;
+    state.open(longer);
+    assert_eq!(state.record.watched.bytes(), 0);
 }

@@ -51,7 +51,7 @@ struct Details {
     generation: Option<String>,
     validators: Vec<Validator>,
     fills: usize,
-    viewers: u32,
+    viewers: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -161,7 +161,7 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
             .filter_map(|g| g.identity.validator.clone())
             .collect(),
         fills: state.leads.len(),
-        viewers: state.viewers,
+        viewers: state.readers.len(),
         entity: Entity::new(id, record, state.stored.bytes(), fetching),
     };
     drop(state);

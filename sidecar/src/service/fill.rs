@@ -13,6 +13,7 @@ use viewcache_protocol::{
 
 use super::Service;
 use crate::error::{Error, Refusal};
+use crate::fills::Role;
 use crate::live::Live;
 use crate::store::{Place, Row, StoreError};
 
@@ -58,6 +59,7 @@ impl Service {
         self.open_generation(
             &live,
             fill,
+            Role::Mirror,
             Transfer {
                 generation,
                 range,
@@ -87,6 +89,12 @@ impl Service {
             let mut state = live.state();
             state.leads.advance(fill, range.end(), Instant::now());
             state.record.bytes_from_origin += range.len();
+            state.trouble.over();
+            if !state.readers.is_empty() {
+                let keep = self.ahead();
+                state.recent.push(fill, range.start(), bytes.clone(), keep);
+                live.changed.notify_waiters();
+            }
         }
         let stored = self.spawn_store(&live, seq, head.offset, bytes, permit)?;
         stored.await.map_err(|_| Refusal::Disk)??;
@@ -135,7 +143,13 @@ impl Service {
         let bytes = end.delivered.map_or(0, ByteRange::len);
         tracing::info!(entity = %live.id, %fill, bytes, outcome = ?end.outcome, "fill ended");
         let delivered = end.delivered.map(ByteRange::end);
-        live.state().leads.end(fill, delivered, Instant::now());
+        {
+            let mut state = live.state();
+            state.leads.end(fill, delivered, Instant::now());
+            if let Some(range) = end.delivered {
+                state.delivered(range, false);
+            }
+        }
         if let Outcome::Declined(_) = end.outcome {
             self.decline(&live);
         }
@@ -231,14 +245,6 @@ impl Service {
                 tracing::error!(entity = %place.entity, segment, %error, "a dead segment stays");
             }
         }
-    }
-
-    /// Counts what a response sent from the store.
-    pub fn sent_from_cache(&self, live: &Live, bytes: u64) {
-        self.metrics.cache_bytes.inc_by(bytes);
-        let mut state = live.state();
-        state.record.bytes_from_cache += bytes;
-        state.dirty = true;
     }
 
     /// Counts a request answered from the store alone.

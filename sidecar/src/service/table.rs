@@ -68,7 +68,10 @@ impl Service {
         }
         let store = Arc::clone(&self.store);
         let loaded = tokio::task::spawn_blocking(move || store.load(id)).await??;
-        Ok(self.table.keep(Live::new(key, loaded, SystemTime::now())))
+        let terms = self.profiles.terms(key.profile());
+        Ok(self
+            .table
+            .keep(Live::new(key, loaded, terms, SystemTime::now())))
     }
 
     /// The entity with this id, if there is one. Blocks.
@@ -82,8 +85,9 @@ impl Service {
         let loaded = self.store.load(id)?;
         Ok(loaded.map(|loaded| {
             let key = loaded.record.key.clone();
+            let terms = self.profiles.terms(key.profile());
             self.table
-                .keep(Live::new(&key, Some(loaded), SystemTime::now()))
+                .keep(Live::new(&key, Some(loaded), terms, SystemTime::now()))
         }))
     }
 
@@ -134,7 +138,7 @@ impl Service {
         for live in self.table.all() {
             let dirty = {
                 let mut state = live.state();
-                state.leads.expire(Instant::now());
+                state.expire(Instant::now());
                 state.dirty
             };
             if dirty && let Err(error) = self.record(&live) {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey, Generation, GenerationId, Profile};
 
+use crate::extents::Extents;
+
 /// Checksums are kept for each cell of this many bytes of the entity, so that a small read checks
 /// little (DESIGN "Store").
 pub(super) const CELL: u64 = 64 * 1024;
@@ -44,6 +46,9 @@ pub struct EntityRecord {
     pub bytes_from_cache: u64,
     /// Bytes that came from the origin.
     pub bytes_from_origin: u64,
+    /// The bytes that some viewer was sent, whoever had them.
+    #[serde(default)]
+    pub watched: Extents,
 }
 
 impl EntityRecord {
@@ -58,6 +63,7 @@ impl EntityRecord {
             hits: 0,
             bytes_from_cache: 0,
             bytes_from_origin: 0,
+            watched: Extents::default(),
         }
     }
 }

@@ -1,0 +1,163 @@
+use super::*;
+
+const FILL: FillId = FillId(1);
+const STALL: Duration = Duration::from_secs(2);
+
+fn terms() -> Terms {
+    Terms::default()
+}
+
+fn running(frontier: u64, end: u64, now: Instant) -> Leads {
+    let mut leads = Leads::default();
+    leads.begin(
+        FILL,
+        Role::Own,
+        1,
+        ByteRange::new(frontier, end).unwrap(),
+        now,
+    );
+    leads
+}
+
+#[test]
+fn a_grant_lapses_unless_it_begins() {
+    let now = Instant::now();
+    let until = now + Duration::from_secs(5);
+    let mut leads = Leads::default();
+    leads.grant(FILL, until);
+    assert_eq!(leads.tentative_until(now), Some(until));
+    assert_eq!(leads.awaited(0, now, now, &terms()), None);
+    leads.expire(until);
+    assert!(leads.is_empty());
+}
+
+#[test]
+fn a_reader_follows_within_the_lease_only() {
+    let now = Instant::now();
+    let mut leads = running(100, 100 << 20, now);
+    assert_eq!(leads.awaited(100, now, now, &terms()), Some(now + STALL));
+    assert_eq!(leads.awaited(99, now, now, &terms()), None);
+    assert_eq!(leads.awaited(100 + terms().lease, now, now, &terms()), None);
+    leads.advance(FILL, 200, now);
+    assert_eq!(
+        leads.awaited(100 + terms().lease, now, now, &terms()),
+        Some(now + STALL)
+    );
+    assert_eq!(leads.awaited(150, now, now, &terms()), None);
+    let overtaken = |offset| leads.overtaken(offset, now, now).is_some();
+    assert!(overtaken(100) && overtaken(199) && !overtaken(99) && !overtaken(200));
+}
+
+#[test]
+fn a_stalled_lead_is_led_past_and_then_forgotten() {
+    let now = Instant::now();
+    let mut leads = running(0, 100, now);
+    let whole = ByteRange::new(0, 100).unwrap();
+    assert!(leads.fetching(whole, now, &terms()));
+    assert_eq!(leads.awaited(0, now + STALL, now + STALL, &terms()), None);
+    assert!(!leads.fetching(whole, now + STALL, &terms()));
+    leads.advance(FILL, 10, now + STALL);
+    assert!(
+        leads
+            .awaited(10, now + STALL, now + STALL, &terms())
+            .is_some()
+    );
+    leads.expire(now + STALL + IDLE);
+    assert!(leads.is_empty());
+}
+
+#[test]
+fn a_fetch_stops_where_another_frontier_begins() {
+    let now = Instant::now();
+    let mut leads = running(50, 100, now);
+    assert_eq!(leads.next_frontier(0, now, &terms()), Some(50));
+    assert_eq!(leads.next_frontier(50, now, &terms()), None);
+    leads.advance(FILL, 100, now);
+    assert_eq!(leads.next_frontier(0, now, &terms()), None);
+}
+
+#[test]
+fn a_begin_that_was_overtaken_by_its_end_starts_no_lead() {
+    let now = Instant::now();
+    let mut leads = Leads::default();
+    leads.grant(FILL, now + STALL);
+    leads.end(FILL, Some(10), now);
+    assert!(leads.holds(FILL) && leads.is_empty());
+    assert_eq!(leads.tentative_until(now), None);
+    leads.begin(FILL, Role::Own, 1, ByteRange::new(0, 10).unwrap(), now);
+    assert!(leads.is_empty());
+    assert_eq!(leads.overtaken(0, now, now), Some(now + OVERTAKEN));
+}
+
+#[test]
+fn the_last_chunks_of_an_ended_lead_are_waited_for() {
+    let now = Instant::now();
+    let mut leads = running(0, 1000, now);
+    leads.advance(FILL, 100, now);
+    leads.end(FILL, Some(300), now);
+    assert!(leads.is_empty());
+    let long_ago = now - STALL;
+    assert_eq!(leads.overtaken(250, long_ago, now), Some(now + OVERTAKEN));
+    assert_eq!(leads.overtaken(300, long_ago, now), None);
+    let later = now + OVERTAKEN / 2;
+    leads.advance(FILL, 200, later);
+    assert_eq!(
+        leads.overtaken(250, long_ago, later),
+        Some(later + OVERTAKEN)
+    );
+    leads.expire(later + OVERTAKEN);
+    assert!(!leads.holds(FILL));
+}
+
+#[test]
+fn leads_of_a_dead_generation_end() {
+    let now = Instant::now();
+    let mut leads = running(0, 100, now);
+    leads.grant(FillId(2), now + STALL);
+    leads.keep_generation(2);
+    assert!(!leads.holds(FILL) && leads.holds(FillId(2)));
+}
+
+#[test]
+fn a_starved_follower_leads_ahead_of_a_mirror_but_not_of_a_lead_that_it_paces() {
+    let now = Instant::now();
+    let whole = ByteRange::new(0, 100).unwrap();
+    let mut leads = Leads::default();
+    leads.begin(FILL, Role::Mirror, 1, whole, now);
+    assert_eq!(leads.awaited(0, now, now, &terms()), Some(now + STARVED));
+    let later = now + STARVED;
+    assert_eq!(leads.awaited(0, now, later, &terms()), None);
+    // Its own clock begins anew with each byte.
+    assert!(leads.awaited(0, later, later, &terms()).is_some());
+    let leads = running(0, 100, now);
+    assert_eq!(leads.awaited(0, now, later, &terms()), Some(now + STALL));
+}
+
+#[test]
+fn a_paused_lead_does_not_stall() {
+    let now = Instant::now();
+    let mut leads = running(0, 100, now);
+    leads.pause(FILL, true, now);
+    let later = now + 10 * STALL;
+    assert_eq!(
+        leads.awaited(0, later, later, &terms()),
+        Some(later + STALL)
+    );
+    leads.pause(FILL, false, later);
+    assert_eq!(
+        leads.awaited(0, later, later, &terms()),
+        Some(later + STALL)
+    );
+    assert_eq!(leads.awaited(0, later, later + STALL, &terms()), None);
+}
+
+#[test]
+fn a_transfer_promises_all_that_it_covers() {
+    let now = Instant::now();
+    let mut leads = running(0, 100 << 20, now);
+    leads.advance(FILL, 10, now);
+    assert_eq!(leads.promised(5, now, &terms()), Some(100 << 20));
+    assert_eq!(leads.promised(50 << 20, now, &terms()), Some(100 << 20));
+    assert_eq!(leads.promised(100 << 20, now, &terms()), None);
+    assert_eq!(leads.promised(5, now + STALL, &terms()), None);
+}

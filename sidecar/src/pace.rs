@@ -1,0 +1,125 @@
+//! How fast a response goes, and what follows from it: how early its next gap is asked for, and how
+//! much at once. Pure; time is passed in.
+
+use std::time::{Duration, Instant};
+
+/// The shortest time that a rate is measured over.
+const SAMPLE: Duration = Duration::from_millis(20);
+
+/// What a response asks for before its rate is known, and the least that one request asks for:
+/// most viewers that ask for everything leave early.
+pub const FIRST_WINDOW: u64 = 1 << 20;
+
+/// The furthest that a gap is asked for ahead of the response.
+const HORIZON_MAX: u64 = 64 << 20;
+
+/// The pace of one response.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Bytes sent since the response began.
+    sent: u64,
+    /// When the sample that is being taken began, and what had been sent by then.
+    sample: (Instant, u64),
+    /// Bytes per second in the last sample.
+    rate: u64,
+}
+
+impl Pace {
+    /// A response that begins.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            sent: 0,
+            sample: (now, 0),
+            rate: 0,
+        }
+    }
+
+    /// Bytes were sent.
+    pub fn sent(&mut self, bytes: u64, now: Instant) {
+        self.sent += bytes;
+        let (since, before) = self.sample;
+        let elapsed = now.saturating_duration_since(since);
+        if SAMPLE <= elapsed {
+            let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            self.rate = (self.sent - before).saturating_mul(1000) / millis.max(1);
+            self.sample = (now, self.sent);
+        }
+    }
+
+    /// How far ahead a gap is asked for, so that its first byte is here when the response comes to
+    /// it: twice as far as the response goes while the origin thinks.
+    pub fn horizon(&self, latency: Duration) -> u64 {
+        let millis = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+        let ahead = self.rate.saturating_mul(2).saturating_mul(millis) / 1000;
+        ahead.clamp(FIRST_WINDOW, HORIZON_MAX)
+    }
+
+    /// How much one request asks for: as much again as was sent already, at most `max`.
+    pub fn window(&self, max: u64) -> u64 {
+        self.sent.max(FIRST_WINDOW).min(max)
+    }
+}
+
+/// How long the origin takes to begin its answers, smoothed.
+#[derive(Clone, Copy, Debug)]
+pub struct Latency(Duration);
+
+impl Default for Latency {
+    /// What is assumed before the first answer.
+    fn default() -> Self {
+        Self(Duration::from_millis(100))
+    }
+}
+
+impl Latency {
+    /// An answer took this long to begin.
+    pub fn observe(&mut self, took: Duration) {
+        self.0 = (self.0 * 3 + took) / 4;
+    }
+
+    /// The time to reckon with.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fast_response_asks_earlier() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        let latency = Duration::from_millis(20);
+        assert_eq!(pace.horizon(latency), FIRST_WINDOW);
+        // A gigabyte a second.
+        pace.sent(100 << 20, now + Duration::from_millis(100));
+        let horizon = pace.horizon(latency);
+        assert!((40 << 20..42 << 20).contains(&horizon), "{horizon}");
+        assert_eq!(pace.horizon(Duration::from_secs(5)), HORIZON_MAX);
+        // A video being played.
+        pace.sent(50_000, now + Duration::from_millis(200));
+        assert_eq!(pace.horizon(latency), FIRST_WINDOW);
+    }
+
+    #[test]
+    fn requests_grow_with_what_was_watched() {
+        let mut pace = Pace::new(Instant::now());
+        assert_eq!(pace.window(16 << 20), FIRST_WINDOW);
+        assert_eq!(pace.window(1000), 1000);
+        pace.sent(5 << 20, Instant::now());
+        assert_eq!(pace.window(16 << 20), 5 << 20);
+        pace.sent(50 << 20, Instant::now());
+        assert_eq!(pace.window(16 << 20), 16 << 20);
+    }
+
+    #[test]
+    fn latency_follows_the_origin() {
+        let mut latency = Latency::default();
+        for _ in 0..20 {
+            latency.observe(Duration::from_millis(20));
+        }
+        assert_eq!(latency.get().as_millis(), 20);
+    }
+}
