@@ -123,6 +123,14 @@ impl Sidecar {
         sidecar
     }
 
+    /// With these rules for the generic profile, as the file has them.
+    pub(crate) async fn start_with(dir: &Path, origin: SocketAddr, rules: &str) -> Self {
+        let file = dir.join("viewcache.toml");
+        std::fs::write(&file, format!("[profiles.generic]\n{rules}\n")).unwrap();
+        let flags = ["--config", file.to_str().unwrap()];
+        Self::start(&dir.join("data"), origin, &flags).await
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.running.await.unwrap().unwrap();

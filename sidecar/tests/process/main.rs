@@ -4,6 +4,7 @@
 mod fills;
 mod harness;
 mod origin;
+mod pace;
 mod races;
 mod room;
 mod trouble;

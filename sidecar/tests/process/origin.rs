@@ -34,6 +34,11 @@ pub(crate) struct Script {
     pub(crate) cut_after: u64,
     /// Wait before the head.
     pub(crate) latency: Duration,
+    /// Answer each of the first so many requests with this status line and fields, and no body.
+    pub(crate) refusals: u64,
+    pub(crate) refusal: &'static str,
+    /// Stop, without closing, each of the first so many bodies after `cut_after` bytes.
+    pub(crate) stalls: u64,
     /// Answer 200 with everything, whatever was asked.
     pub(crate) ignores_ranges: bool,
 }
@@ -48,6 +53,9 @@ impl Default for Script {
             cuts: 0,
             cut_after: 100_000,
             latency: Duration::ZERO,
+            refusals: 0,
+            refusal: "503 Service Unavailable",
+            stalls: 0,
             ignores_ranges: false,
         }
     }
@@ -117,7 +125,13 @@ async fn converse(stream: TcpStream, state: &Inner) -> std::io::Result<()> {
         let script = {
             let mut script = state.script.lock().unwrap();
             let now = script.clone();
-            script.cuts = script.cuts.saturating_sub(1);
+            match now.refusals {
+                0 => {
+                    script.cuts = now.cuts.saturating_sub(1);
+                    script.stalls = now.stalls.saturating_sub(1);
+                }
+                _ => script.refusals -= 1,
+            }
             now
         };
         let field = |name: &str| {
@@ -128,6 +142,11 @@ async fn converse(stream: TcpStream, state: &Inner) -> std::io::Result<()> {
         let (range, if_range) = (field("range"), field("if-range"));
         state.requests.lock().unwrap().push(head);
         tokio::time::sleep(script.latency).await;
+        if 0 < script.refusals {
+            let refusal = format!("HTTP/1.1 {}\r\ncontent-length: 0\r\n\r\n", script.refusal);
+            write.write_all(refusal.as_bytes()).await?;
+            continue;
+        }
         let etag = format!("\"v{}\"", script.version);
         let same = if_range.is_none_or(|tag| tag == etag);
         let n = script.complete_length;
@@ -157,7 +176,7 @@ async fn converse(stream: TcpStream, state: &Inner) -> std::io::Result<()> {
             end - start
         );
         write.write_all(head.as_bytes()).await?;
-        let cut = 0 < script.cuts;
+        let cut = 0 < script.cuts || 0 < script.stalls;
         let until = if cut {
             end.min(start + script.cut_after)
         } else {
@@ -167,6 +186,10 @@ async fn converse(stream: TcpStream, state: &Inner) -> std::io::Result<()> {
             let part = body(script.version, from, until.min(from + (32 << 10)));
             write.write_all(&part).await?;
             state.sent.fetch_add(part.len() as u64, Ordering::SeqCst);
+        }
+        if 0 < script.stalls {
+            // Until the other side gives up.
+            lines.next_line().await?;
         }
         if cut {
             return Ok(());

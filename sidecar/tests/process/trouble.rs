@@ -1,5 +1,7 @@
 //! Origins that misbehave, disks that lie.
 
+use std::time::{Duration, Instant};
+
 use viewcache_protocol::{Decision, Outcome, Profile};
 
 use crate::harness::{Sidecar, generation};
@@ -36,6 +38,73 @@ async fn a_viewer_is_cut_when_the_origin_gives_no_more() {
     let got = sidecar.routed("").await;
     assert!(!got.whole, "a cut body looked whole");
     assert_eq!(got.body, body(1, 0, 100_000));
+}
+
+#[tokio::test]
+async fn a_refusal_inside_a_response_is_asked_again_when_the_origin_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        refusals: 2,
+        refusal: "429 Too Many Requests\r\nretry-after: 1",
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    let begun = Instant::now();
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    let waited = begun.elapsed();
+    assert!(Duration::from_secs(2) <= waited, "only {waited:?}");
+    assert_eq!(origin.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_final_refusal_inside_a_response_is_not_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        refusals: 100,
+        refusal: "403 Forbidden",
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    let got = sidecar.routed("").await;
+    assert!(!got.whole && got.body == body(1, 0, 100_000));
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_transfer_that_stalls_is_taken_over_at_the_exact_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        stalls: 1,
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start_with(dir.path(), origin.addr, "stall = \"300ms\"").await;
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    assert_eq!(origin.sent(), N);
+}
+
+#[tokio::test]
+async fn a_viewer_waits_no_longer_than_it_is_let() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        refusals: 1000,
+        refusal: "503 Service Unavailable\r\nretry-after: 60",
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start_with(dir.path(), origin.addr, "patience = \"500ms\"").await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    let begun = Instant::now();
+    let got = sidecar.routed("").await;
+    assert!(!got.whole && got.body == body(1, 0, 100_000));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(origin.requests().len(), 1);
 }
 
 #[tokio::test]
