@@ -299,6 +299,22 @@ impl Leads {
         ends.max()
     }
 
+    /// Whether a transfer other than `fill` has passed `offset` and goes on for `worth` bytes more.
+    pub fn passed(&self, fill: FillId, offset: u64, worth: u64) -> bool {
+        self.0.iter().any(|lead| match lead.phase {
+            Phase::Running {
+                start,
+                frontier,
+                end,
+                ..
+            } => {
+                let passed = start <= offset && offset < frontier;
+                lead.fill != fill && passed && worth <= end - offset
+            }
+            _ => false,
+        })
+    }
+
     /// Start, frontier and end of the leads that bring bytes.
     fn moving(&self, now: Instant, terms: &Terms) -> impl Iterator<Item = (u64, u64, u64)> {
         self.0.iter().filter_map(move |lead| match lead.phase {

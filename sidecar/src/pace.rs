@@ -6,9 +6,15 @@ use std::time::{Duration, Instant};
 /// The shortest time that a rate is measured over.
 const SAMPLE: Duration = Duration::from_millis(20);
 
-/// What a response asks for before its rate is known, and the least that one request asks for:
-/// most viewers that ask for everything leave early.
-pub const FIRST_WINDOW: u64 = 1 << 20;
+/// The least that one request of a response asks for: most viewers that ask for everything leave
+/// early.
+const FIRST_WINDOW: u64 = 4 << 20;
+
+/// The same where others read too: each may soon ask for what lies ahead of the next.
+const FIRST_WINDOW_SHARED: u64 = 1 << 20;
+
+/// How far ahead a gap is asked for at least, and before the rate is known.
+const HORIZON_MIN: u64 = 1 << 20;
 
 /// The furthest that a gap is asked for ahead of the response.
 const HORIZON_MAX: u64 = 64 << 20;
@@ -51,12 +57,17 @@ impl Pace {
     pub fn horizon(&self, latency: Duration) -> u64 {
         let millis = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         let ahead = self.rate.saturating_mul(2).saturating_mul(millis) / 1000;
-        ahead.clamp(FIRST_WINDOW, HORIZON_MAX)
+        ahead.clamp(HORIZON_MIN, HORIZON_MAX)
     }
 
-    /// How much one request asks for: as much again as was sent already, at most `max`.
-    pub fn window(&self, max: u64) -> u64 {
-        self.sent.max(FIRST_WINDOW).min(max)
+    /// How much one request asks for: as much again as was sent already, at most `max`. So many
+    /// responses read the entity.
+    pub fn window(&self, max: u64, readers: usize) -> u64 {
+        let first = match readers {
+            0 | 1 => FIRST_WINDOW,
+            _ => FIRST_WINDOW_SHARED,
+        };
+        self.sent.max(first).min(max)
     }
 }
 
@@ -92,7 +103,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(now);
         let latency = Duration::from_millis(20);
-        assert_eq!(pace.horizon(latency), FIRST_WINDOW);
+        assert_eq!(pace.horizon(latency), HORIZON_MIN);
         // A gigabyte a second.
         pace.sent(100 << 20, now + Duration::from_millis(100));
         let horizon = pace.horizon(latency);
@@ -100,18 +111,19 @@ mod tests {
         assert_eq!(pace.horizon(Duration::from_secs(5)), HORIZON_MAX);
         // A video being played.
         pace.sent(50_000, now + Duration::from_millis(200));
-        assert_eq!(pace.horizon(latency), FIRST_WINDOW);
+        assert_eq!(pace.horizon(latency), HORIZON_MIN);
     }
 
     #[test]
     fn requests_grow_with_what_was_watched() {
         let mut pace = Pace::new(Instant::now());
-        assert_eq!(pace.window(16 << 20), FIRST_WINDOW);
-        assert_eq!(pace.window(1000), 1000);
+        assert_eq!(pace.window(16 << 20, 1), FIRST_WINDOW);
+        assert_eq!(pace.window(16 << 20, 2), FIRST_WINDOW_SHARED);
+        assert_eq!(pace.window(1000, 1), 1000);
         pace.sent(5 << 20, Instant::now());
-        assert_eq!(pace.window(16 << 20), 5 << 20);
+        assert_eq!(pace.window(16 << 20, 2), 5 << 20);
         pace.sent(50 << 20, Instant::now());
-        assert_eq!(pace.window(16 << 20), 16 << 20);
+        assert_eq!(pace.window(16 << 20, 1), 16 << 20);
     }
 
     #[test]

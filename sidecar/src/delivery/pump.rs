@@ -185,7 +185,9 @@ impl Pump {
         let (at, end) = (self.source.at(), self.source.end());
         let worth = WORTH.max(state.terms.bridge + 1).min(end - at);
         // Its own bytes of another generation, and what another has brought, are of no use.
-        let met = self.floor <= at && !self.despite_store && state.meets(at, worth);
+        let met = self.floor <= at
+            && !self.despite_store
+            && state.meets(self.source.lead().fill(), at, worth);
         if !state.lives(self.source.seq()) || met {
             return Demand::Over;
         }

@@ -75,14 +75,14 @@ impl Stream {
         changed.as_mut().enable();
         let now = Instant::now();
         self.count_failures(now, since)?;
-        let spot = Spot {
-            offset: self.at,
-            end: self.end,
-            since,
-            window: self.pace.window(self.terms.window),
-        };
         let (next, order) = {
             let mut state = live.state();
+            let spot = Spot {
+                offset: self.at,
+                end: self.end,
+                since,
+                window: self.pace.window(self.terms.window, state.readers.len()),
+            };
             let next = state.next(self.seq, spot, now);
             let gap = match next {
                 Next::Fetch(gap) => Some(gap),
@@ -166,7 +166,7 @@ impl Stream {
         if waits.is_some() {
             return Ok(waits);
         }
-        let window = self.pace.window(self.terms.window);
+        let window = self.pace.window(self.terms.window, state.readers.len());
         let end = self.end.min(self.at.saturating_add(window));
         let Some(rest) = ByteRange::new(self.at, end) else {
             return Ok(None);

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use viewcache_protocol::ByteRange;
+use viewcache_protocol::{ByteRange, FillId};
 
 use super::State;
 
@@ -115,12 +115,12 @@ impl State {
         ByteRange::new(offset, stop.min(end).min(limit.unwrap_or(end)))
     }
 
-    /// Where a transfer of the sidecar's own that has come to `frontier` meets what another has
-    /// brought or brings, and enough of it to be worth a new request later; it ends there.
-    pub fn meets(&self, frontier: u64, worth: u64) -> bool {
+    /// Whether a transfer of the sidecar's own that has come to `frontier` meets what another has
+    /// brought or brings, and enough of it to be worth a new request later: it ends there.
+    pub fn meets(&self, fill: FillId, frontier: u64, worth: u64) -> bool {
         let stored = self.stored.run_end(frontier).unwrap_or(frontier);
         let written = self.writing.run_end(frontier).unwrap_or(frontier);
-        worth <= stored.max(written) - frontier
+        worth <= stored.max(written) - frontier || self.leads.passed(fill, frontier, worth)
     }
 
     /// Whether `seq` is the living generation.

@@ -336,3 +336,21 @@ fn watched_bytes_count_once_and_outlive_a_generation_of_the_same_length() {
     state.open(longer);
     assert_eq!(state.record.watched.bytes(), 0);
 }
+
+#[test]
+fn a_transfer_ends_where_another_has_begun() {
+    let world = World::storing(true, &[(700, 1000)]);
+    world.lead(0, 1000);
+    let mut state = world.live.state();
+    let other = FillId(2);
+    state
+        .leads
+        .begin(other, Role::Own, 1, range(300, 700), world.now);
+    assert!(!state.meets(FILL, 300, 100));
+    state.leads.advance(other, 310, world.now);
+    assert!(state.meets(FILL, 300, 100));
+    // The rest of the other is not worth a request.
+    assert!(!state.meets(FILL, 300, 500));
+    assert!(!state.meets(other, 310, 100));
+    assert!(state.meets(other, 700, 300));
+}
