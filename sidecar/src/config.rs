@@ -1,6 +1,7 @@
 //! Flags, environment and `viewcache.toml` → [`Config`]. Everything is checked here, before a port
 //! is bound.
 
+mod listen;
 mod profiles;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use hyper::Uri;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+pub use listen::DataListen;
 pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
 
 /// A number of bytes, written `64MiB`, `2GiB` or plain.
@@ -92,9 +94,10 @@ pub struct Written {
     #[arg(long, env = "VIEWCACHE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where Envoy reaches the cache; for Envoy alone, so loopback [default: 127.0.0.1:7071].
+    /// Where Envoy reaches the cache; for Envoy alone, so loopback or `unix:/path`
+    /// [default: 127.0.0.1:7071].
     #[arg(long, env = "VIEWCACHE_DATA_LISTEN", value_name = "ADDR")]
-    pub data_listen: Option<SocketAddr>,
+    pub data_listen: Option<DataListen>,
 
     /// Where people reach the REST API and the metrics [default: 127.0.0.1:7070].
     #[arg(long, env = "VIEWCACHE_MANAGE_LISTEN", value_name = "ADDR")]
@@ -133,7 +136,7 @@ pub struct Config {
     /// The folder for everything that is kept.
     pub data_dir: PathBuf,
     /// The data port.
-    pub data_listen: SocketAddr,
+    pub data_listen: DataListen,
     /// The management port.
     pub manage_listen: SocketAddr,
     /// Envoy's egress listener.
@@ -196,7 +199,7 @@ impl Config {
             data_listen: written
                 .data_listen
                 .or(file.data_listen)
-                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7071))),
+                .unwrap_or(DataListen::Tcp(SocketAddr::from(([127, 0, 0, 1], 7071)))),
             manage_listen: written
                 .manage_listen
                 .or(file.manage_listen)
@@ -234,7 +237,9 @@ impl Config {
             1 << 20,
             "is less than 1MiB",
         )?;
-        if !self.data_listen.ip().is_loopback() {
+        if let DataListen::Tcp(address) = &self.data_listen
+            && !address.ip().is_loopback()
+        {
             let expected = "is not a loopback address: the data port is for Envoy alone";
             return Err(ConfigError::Value(
                 "data_listen",

@@ -2,6 +2,7 @@
 //! on the same port; a routed request is known by its control header, which no viewer can send.
 
 mod callout;
+mod listener;
 mod routed;
 
 use std::sync::Arc;
@@ -15,13 +16,13 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
 use viewcache_protocol::header;
 use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
 use crate::service::Service;
+pub use listener::DataListener;
 
 /// A request as it came in.
 struct Request<S> {
@@ -34,7 +35,7 @@ struct Request<S> {
 
 /// Accepts connections until `stop` is ready, and then lets exchanges in flight end.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: DataListener,
     service: Arc<Service>,
     stop: impl Future<Output = ()>,
 ) {
@@ -68,7 +69,7 @@ pub(crate) async fn serve(
             () = &mut stop => break,
         };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) => {
                 // Out of file descriptors, most likely; closing connections give some back.
                 tracing::error!(%error, "data port: accept");
@@ -76,10 +77,6 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        // A head and a body are two writes: without this the second waits for an ACK.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "data port: nodelay");
-        }
         let service = TowerToHyperService::new(warp::service(routes.clone()));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 #[derive(Debug)]
 pub enum Answer {
     /// A response's head and its body, which is streamed.
-    Body(Head, Body),
+    Body(Head, Box<Body>),
     /// A response without a body.
     Empty(Head),
     /// Envoy is to ask the origin.
@@ -235,7 +235,7 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
             Next::Stored(_) | Next::Recent(_) => Some(stream.frame().await),
             _ => None,
         };
-        return Ok(Answer::Body(head, Body { first, stream }));
+        return Ok(Answer::Body(head, Box::new(Body { first, stream })));
     }
 }
 

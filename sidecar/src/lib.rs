@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use config::Config;
+pub use data_plane::DataListener;
 use service::Service;
 
 /// How often changed records are written and idle entities let go of.
@@ -42,14 +43,14 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the data folder cannot be used.
 pub async fn run(
-    data: TcpListener,
+    data: DataListener,
     manage: TcpListener,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let open = tokio::task::spawn_blocking(move || Service::open(&config));
     let service = open.await.context("open the data folder")??;
-    tracing::info!(data = %data.local_addr()?, manage = %manage.local_addr()?, "ready");
+    tracing::info!(data = %data.local()?, manage = %manage.local_addr()?, "ready");
     let (stop, stopped) = watch::channel(());
     let stopped = || {
         let mut stopped = stopped.clone();

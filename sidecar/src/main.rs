@@ -7,6 +7,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use viewcache_sidecar::DataListener;
 use viewcache_sidecar::config::{Config, LogFormat, Written};
 
 /// Bad usage, by the convention of sysexits.
@@ -57,13 +58,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn start(config: Config) -> anyhow::Result<()> {
-    let bind = |name, addr| async move {
-        TcpListener::bind(addr)
-            .await
-            .with_context(|| format!("{name}: {addr}"))
-    };
-    let data = bind("data_listen", config.data_listen).await?;
-    let manage = bind("manage_listen", config.manage_listen).await?;
+    let data = DataListener::bind(&config.data_listen).await;
+    let data = data.with_context(|| format!("data_listen: {}", config.data_listen))?;
+    let manage = TcpListener::bind(config.manage_listen).await;
+    let manage = manage.with_context(|| format!("manage_listen: {}", config.manage_listen))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let shutdown = async move {

@@ -21,7 +21,8 @@ use viewcache_protocol::{
     Begin, ByteRange, ChunkHead, DecideRequest, Decision, End, EntityKey, FillId, Generation,
     GenerationId, Outcome, PROTOCOL_VERSION, Profile, Validator, Wanted,
 };
-use viewcache_sidecar::config::{Config, Written};
+use viewcache_sidecar::DataListener;
+use viewcache_sidecar::config::{Config, DataListen, Written};
 
 use crate::origin::body;
 
@@ -106,11 +107,14 @@ impl Sidecar {
         ];
         let written = Written::try_parse_from([&args, flags].concat()).unwrap();
         let config = Config::new(written).unwrap();
-        let data = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let data = DataListener::bind_any().await.unwrap();
+        let DataListen::Tcp(data_address) = data.local().unwrap() else {
+            unreachable!("a free port is asked for");
+        };
         let manage = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let sidecar = Self {
-            data: data.local_addr().unwrap(),
+            data: data_address,
             manage: manage.local_addr().unwrap(),
             stop,
             running: tokio::spawn(viewcache_sidecar::run(data, manage, config, async {
