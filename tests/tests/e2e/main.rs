@@ -14,6 +14,7 @@ mod generations;
 mod hand_back;
 mod memory;
 mod partial;
+mod remembered;
 mod restart;
 mod scale_out;
 mod stack;
