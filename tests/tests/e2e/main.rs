@@ -12,6 +12,7 @@ mod fail_open;
 mod first_view;
 mod generations;
 mod hand_back;
+mod http2;
 mod memory;
 mod partial;
 mod remembered;
