@@ -92,7 +92,12 @@ mod tests {
                 "{status:?} {body}"
             );
         };
-        check(Some(200), r#"{"decision":"hit"}"#, Ok(Decision::Hit));
+        let hit = |remember_ms| Ok(Decision::Hit { remember_ms });
+        check(Some(200), r#"{"decision":"hit"}"#, hit(None));
+        let memorable = r#"{"decision":"hit","remember_ms":9}"#;
+        check(Some(200), memorable, hit(Some(9)));
+        let wrong = r#"{"decision":"hit","remember_ms":-1}"#;
+        check(Some(200), wrong, Err(Failure::Unreadable));
         check(
             Some(200),
             r#"{"decision":"later"}"#,

@@ -38,6 +38,9 @@ pub struct Config {
     /// The longest that a mirror message may take. Default 10 s: it delays no viewer, but holds
     /// one of the ingest cluster's few slots.
     pub ingest_timeout: Duration,
+    /// Whether hits are remembered that the sidecar lets be. Default true: a hot entity then costs
+    /// a decision every few seconds, not one for each request.
+    pub remember: bool,
     /// What mirroring may use.
     pub mirror: MirrorLimits,
 }
@@ -66,6 +69,7 @@ impl Default for Config {
             ingest_cluster: "viewcache_ingest".to_owned(),
             decide_timeout: Duration::from_millis(100),
             ingest_timeout: Duration::from_secs(10),
+            remember: true,
             mirror: MirrorLimits::default(),
         }
     }
@@ -122,6 +126,7 @@ struct Written {
     ingest_cluster: Option<Value>,
     decide_timeout: Option<Value>,
     ingest_timeout: Option<Value>,
+    remember: Option<Value>,
     chunk_min: Option<Value>,
     chunk_max: Option<Value>,
     mirror_budget: Option<Value>,
@@ -229,6 +234,13 @@ impl Config {
             TIME,
             timeout,
         )?;
+        set(
+            &mut config.remember,
+            "remember",
+            written.remember,
+            FLAG,
+            Value::as_bool,
+        )?;
         Ok(config)
     }
 }
@@ -238,6 +250,7 @@ const PATHS: &str = "a list of path prefixes such as [\"/videos/\"]";
 const AUTHORITIES: &str = "a list of authorities such as [\"media.example:8080\"]";
 const CLUSTER: &str = "the name of a cluster";
 const TIME: &str = "a duration such as \"100ms\"";
+const FLAG: &str = "true or false";
 const CHUNK: &str = "a size from \"1KiB\" to \"4MiB\"";
 const BUDGET: &str = "a size from \"1KiB\" to \"1GiB\"";
 const COUNT: &str = "a number above 0";

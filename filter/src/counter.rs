@@ -6,6 +6,9 @@ pub enum Counter {
     /// One a second from every living VM. With `fail_open` no other statistic tells that a VM has
     /// died: this one's rate falls.
     Heartbeat,
+    /// Requests routed as hits without asking, by a decision that was remembered. They are not
+    /// among the decisions.
+    Remembered,
     /// Decisions `hit`.
     Hit,
     /// Decisions `partial`.
@@ -34,8 +37,9 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter, in the order of the enum.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Heartbeat,
+        Self::Remembered,
         Self::Hit,
         Self::Partial,
         Self::Miss,
@@ -54,6 +58,7 @@ impl Counter {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Heartbeat => "viewcache.heartbeat",
+            Self::Remembered => "viewcache.remembered",
             Self::Hit => "viewcache.hit",
             Self::Partial => "viewcache.partial",
             Self::Miss => "viewcache.miss",
@@ -82,6 +87,15 @@ mod tests {
         for (at, counter) in Counter::ALL.into_iter().enumerate() {
             assert_eq!(counter as usize, at);
             assert!(counter.name().starts_with("viewcache."));
+        }
+    }
+
+    #[test]
+    fn every_counter_is_in_the_readme() {
+        let readme = include_str!("../../README.md");
+        for counter in Counter::ALL {
+            let row = format!("| `wasmcustom.{}` |", counter.name());
+            assert!(readme.contains(&row), "{row}");
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::counter::Counter;
 use crate::head::{Fields, RequestHead, ResponseHead};
 use crate::mirror::Mirror;
 use crate::profile::{self, BypassReason};
+use crate::remembered::Recalled;
 
 use filling::{Filling, end};
 
@@ -50,10 +51,12 @@ struct Granted {
 enum State {
     /// The request has not come. A local reply may come without it.
     New,
+    /// What is remembered is being looked up, which takes no time.
+    Recalling(Wanted),
     /// The decision is awaited and the request paused.
     Asking(Wanted),
     /// Sent to the sidecar.
-    Routed,
+    Routed(Route),
     /// Sent to the origin, to be mirrored if its response may be stored.
     Granted(Granted),
     /// Sent to the origin, not to be mirrored.
@@ -102,13 +105,16 @@ impl Exchange {
         let state = mem::replace(&mut self.state, State::Over);
         self.state = match (state, event) {
             (State::New, Event::Request(head)) => self.request(head, &mut effects),
+            (State::Recalling(wanted), Event::Recalled(recalled)) => {
+                recall(wanted, &recalled, &mut effects)
+            }
             (State::Asking(wanted), Event::Decided(Ok(decision))) => {
-                decided(wanted, decision, &mut effects)
+                self.decided(wanted, decision, &mut effects)
             }
             (State::Asking(_), Event::Decided(Err(failure))) => failed(failure, &mut effects),
             // A local reply overtook the decision, whose request must not be touched any more.
             (State::Asking(_), Event::Response(_)) => State::Over,
-            (State::Routed, Event::Response(head)) => routed(head, &mut effects),
+            (State::Routed(route), Event::Response(head)) => self.routed(route, head, &mut effects),
             (State::Passing(note), Event::Response(_)) => {
                 effects.push(note.annotate());
                 State::Over
@@ -136,19 +142,74 @@ impl Exchange {
         let forged = head.fields.names_with_prefix(header::PREFIX);
         effects.extend(forged.into_iter().map(Effect::RemoveRequestHeader));
         match profile::identify(&self.config, head) {
-            Ok(wanted) => {
-                let request = DecideRequest {
-                    version: PROTOCOL_VERSION,
-                    wanted: wanted.clone(),
-                };
-                effects.push(Effect::Decide(request));
-                State::Asking(wanted)
+            Ok(wanted) if self.config.remember && profile::unconditional(head) => {
+                effects.push(Effect::Recall(wanted.key.id()));
+                State::Recalling(wanted)
             }
+            Ok(wanted) => ask(wanted, effects),
             Err(reason) => {
                 effects.push(Effect::Count(Counter::Bypass));
                 State::Passing(Note::from(reason))
             }
         }
+    }
+
+    fn decided(&self, wanted: Wanted, decision: Decision, effects: &mut Vec<Effect>) -> State {
+        let (counter, state) = match decision {
+            Decision::Hit { remember_ms } => {
+                let millis = remember_ms.filter(|_| self.config.remember);
+                let entity = wanted.key.id();
+                effects.extend(millis.map(|millis| Effect::Remember { entity, millis }));
+                (Counter::Hit, route(&wanted, Route::Hit, effects))
+            }
+            Decision::Partial => (Counter::Partial, route(&wanted, Route::Partial, effects)),
+            Decision::Miss {
+                forward,
+                grant: Some(grant),
+            } => {
+                let granted = Granted {
+                    wanted,
+                    forward: forward.into(),
+                    fill: grant.fill,
+                };
+                (Counter::Miss, State::Granted(granted))
+            }
+            Decision::Miss {
+                forward,
+                grant: None,
+            } => {
+                let note = Note {
+                    forward: forward.into(),
+                    detail: "not-granted",
+                };
+                (Counter::Miss, State::Passing(note))
+            }
+        };
+        effects.push(Effect::Count(counter));
+        effects.push(Effect::Resume);
+        state
+    }
+
+    /// The sidecar's answer has its own Cache-Status and a header that says whose it is; without
+    /// that header Envoy has failed over to the origin, or has failed itself.
+    fn routed(&self, route: Route, head: &ResponseHead, effects: &mut Vec<Effect>) -> State {
+        let ours = head.fields.names_with_prefix(header::PREFIX);
+        effects.extend(ours.into_iter().map(Effect::RemoveResponseHeader));
+        if !head.fields.has(header::SERVED) {
+            effects.push(Effect::Count(Counter::Failover));
+            // A decision just before is what tells that the sidecar lives, and a remembered one
+            // does not. A partial that fails over tells nothing: the sidecar hands back what it
+            // need not serve.
+            if self.config.remember && route == Route::Hit {
+                effects.push(Effect::Distrust);
+            }
+            let note = Note {
+                forward: Forward::Bypass,
+                detail: "failover",
+            };
+            effects.push(note.annotate());
+        }
+        State::Over
     }
 
     /// The origin's response to a miss that may be mirrored.
@@ -235,38 +296,24 @@ impl From<BypassReason> for Note {
     }
 }
 
-fn decided(wanted: Wanted, decision: Decision, effects: &mut Vec<Effect>) -> State {
-    let (counter, state) = match decision {
-        Decision::Hit => (Counter::Hit, route(&wanted, Route::Hit, effects)),
-        Decision::Partial => (Counter::Partial, route(&wanted, Route::Partial, effects)),
-        Decision::Miss {
-            forward,
-            grant: Some(grant),
-        } => {
-            let granted = Granted {
-                wanted,
-                forward: forward.into(),
-                fill: grant.fill,
-            };
-            (Counter::Miss, State::Granted(granted))
-        }
-        Decision::Miss {
-            forward,
-            grant: None,
-        } => {
-            let note = Note {
-                forward: forward.into(),
-                detail: "not-granted",
-            };
-            (Counter::Miss, State::Passing(note))
-        }
+fn ask(wanted: Wanted, effects: &mut Vec<Effect>) -> State {
+    let request = DecideRequest {
+        version: PROTOCOL_VERSION,
+        wanted: wanted.clone(),
     };
-    effects.push(Effect::Count(counter));
-    effects.push(Effect::Resume);
-    state
+    effects.push(Effect::Decide(request));
+    State::Asking(wanted)
 }
 
-/// Envoy picks the route anew when the request resumes, by these headers.
+fn recall(wanted: Wanted, recalled: &Recalled, effects: &mut Vec<Effect>) -> State {
+    if !recalled.is_hit(&wanted.key.id()) {
+        return ask(wanted, effects);
+    }
+    effects.push(Effect::Count(Counter::Remembered));
+    route(&wanted, Route::Hit, effects)
+}
+
+/// Envoy picks the route anew when the request goes on, by these headers.
 fn route(wanted: &Wanted, route: Route, effects: &mut Vec<Effect>) -> State {
     let headers = wanted.to_headers().into_iter();
     effects.extend(headers.map(|(name, value)| Effect::SetRequestHeader(name, value)));
@@ -274,7 +321,7 @@ fn route(wanted: &Wanted, route: Route, effects: &mut Vec<Effect>) -> State {
         header::ROUTE,
         route.as_str().to_owned(),
     ));
-    State::Routed
+    State::Routed(route)
 }
 
 fn failed(failure: Failure, effects: &mut Vec<Effect>) -> State {
@@ -284,24 +331,6 @@ fn failed(failure: Failure, effects: &mut Vec<Effect>) -> State {
         forward: Forward::Bypass,
         detail: failure.as_str(),
     })
-}
-
-/// The sidecar's answer has its own Cache-Status and a header that says whose it is; without that
-/// header Envoy has failed over to the origin.
-fn routed(head: &ResponseHead, effects: &mut Vec<Effect>) -> State {
-    let ours = head.fields.names_with_prefix(header::PREFIX);
-    effects.extend(ours.into_iter().map(Effect::RemoveResponseHeader));
-    if !head.fields.has(header::SERVED) {
-        effects.push(Effect::Count(Counter::Failover));
-        effects.push(
-            Note {
-                forward: Forward::Bypass,
-                detail: "failover",
-            }
-            .annotate(),
-        );
-    }
-    State::Over
 }
 
 /// The response's fields as text. Bytes that are none are left out, unless they could decide

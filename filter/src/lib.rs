@@ -24,6 +24,8 @@ pub mod profile;
 
 pub mod callout;
 
+pub mod remembered;
+
 pub mod budget;
 
 pub mod mirror;

@@ -135,6 +135,14 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<Wanted, BypassRea
     Ok(wanted)
 }
 
+/// Whether the request says nothing by which its answer could differ from another's for the same
+/// entity: no condition, no directive, no credentials. Only then need the sidecar not be asked.
+pub fn unconditional(head: &RequestHead) -> bool {
+    const DIRECTIVES: [&str; 3] = ["authorization", "cache-control", "pragma"];
+    let mut names = head.fields.0.iter().map(|(name, _)| name.as_str());
+    !names.any(|name| name.starts_with("if-") || DIRECTIVES.contains(&name))
+}
+
 fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason> {
     // Visible ASCII, because parts of these travel on in headers.
     let required = |name| match fields.first(name).map(std::str::from_utf8) {

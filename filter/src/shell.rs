@@ -24,6 +24,7 @@ use crate::counter::Counter;
 use crate::exchange::{Effect, Event, Exchange};
 use crate::head::{RequestHead, ResponseHead};
 use crate::mirror::Source;
+use crate::remembered::{self, Recalled};
 
 use host::Metrics;
 
@@ -216,7 +217,22 @@ impl Stream {
             Effect::RemoveRequestHeader(name) => {
                 host::remove(MapType::HttpRequestHeaders, &name);
             }
+            Effect::Recall(entity) => {
+                return Some(Event::Recalled(Recalled {
+                    slot: host::shared(&remembered::slot(&entity)),
+                    distrust: host::shared(remembered::DISTRUST_SLOT),
+                    now: host::now(),
+                }));
+            }
             Effect::Decide(request) => return self.decide(&request),
+            Effect::Remember { entity, millis } => {
+                let value = remembered::hit(&entity, host::now(), millis);
+                host::share(&remembered::slot(&entity), &value);
+            }
+            Effect::Distrust => {
+                let value = remembered::distrust(host::now());
+                host::share(remembered::DISTRUST_SLOT, &value);
+            }
             Effect::SetRequestHeader(name, value) => {
                 host::set(MapType::HttpRequestHeaders, name, &value);
             }

@@ -110,7 +110,12 @@ pub struct DecideRequest {
 #[serde(rename_all = "kebab-case", tag = "decision")]
 pub enum Decision {
     /// All of the wanted range is stored.
-    Hit,
+    Hit {
+        /// For so many milliseconds every request for the entity is a hit: the filter may
+        /// remember that, and need not ask. Absent when only this one is known to be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remember_ms: Option<u64>,
+    },
     /// The sidecar streams stored parts, parts in flight, and gaps.
     Partial,
     /// The origin answers; with a grant, the body is mirrored.
@@ -413,7 +418,9 @@ mod tests {
             assert_eq!(serde_json::to_string(decision).unwrap(), json);
             assert_eq!(&serde_json::from_str::<Decision>(json).unwrap(), decision);
         };
-        check(&Decision::Hit, r#"{"decision":"hit"}"#);
+        let hit = |remember_ms| Decision::Hit { remember_ms };
+        check(&hit(None), r#"{"decision":"hit"}"#);
+        check(&hit(Some(1)), r#"{"decision":"hit","remember_ms":1}"#);
         let grant = Some(Grant {
             fill: FillId(10),
             ttl_ms: 5000,

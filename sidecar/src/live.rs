@@ -8,7 +8,7 @@ mod habits;
 mod trouble;
 
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 use viewcache_protocol::message::ForwardToken;
@@ -25,6 +25,11 @@ use crate::terms::{Miss, Terms};
 pub use course::{Next, Spot};
 pub use habits::Habits;
 pub use trouble::Trouble;
+
+/// How long the filter may take an entity for a hit without asking. A hot entity costs one
+/// decision in this time; what is purged or evicted meanwhile is routed here for so long and
+/// costs a fetch.
+const MEMORY: Duration = Duration::from_secs(10);
 
 /// An entity in memory, shared by everything that works on it.
 #[derive(Debug)]
@@ -239,6 +244,24 @@ impl State {
             forward: ForwardToken::Partial,
             grant: true,
         }
+    }
+
+    /// For how long every request for this entity is a hit, whatever its range and its headers:
+    /// when all of it is stored, it does not vary, and it stays fresh for longer.
+    pub fn memorable(&self, now: SystemTime) -> Option<Duration> {
+        let generation = self.record.generation.as_ref()?;
+        let varies = generation.headers.iter().any(|(name, _)| name == "vary");
+        let whole = ByteRange::new(0, generation.complete_length())?;
+        if varies || !self.stored.covers(whole) {
+            return None;
+        }
+        if self.record.key.profile().immutable() {
+            return Some(MEMORY);
+        }
+        // Rounded up, so the last second may be over already.
+        let ttl = freshness::ttl(&generation.headers, generation.received(), now);
+        let fresh = u64::try_from(ttl.saturating_sub(1)).ok()?;
+        Some(Duration::from_secs(fresh).min(MEMORY)).filter(|memory| !memory.is_zero())
     }
 
     /// The parts of `range` that are neither stored nor being written, marked as being written.

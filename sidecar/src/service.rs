@@ -104,7 +104,11 @@ impl Service {
         state.record.last_accessed = millis(wall);
         state.dirty = true;
         let decision = match state.judge(live.id, &request.wanted, wall, now) {
-            Judgement::Hit => Decision::Hit,
+            Judgement::Hit => {
+                let memory = state.memorable(wall);
+                let remember_ms = memory.and_then(|memory| u64::try_from(memory.as_millis()).ok());
+                Decision::Hit { remember_ms }
+            }
             Judgement::Partial => Decision::Partial,
             Judgement::Miss { forward, grant } => {
                 state.note(&request.wanted);
@@ -119,7 +123,7 @@ impl Service {
         };
         drop(state);
         let label = match &decision {
-            Decision::Hit => "hit",
+            Decision::Hit { .. } => "hit",
             Decision::Partial => "partial",
             Decision::Miss { .. } => "miss",
         };

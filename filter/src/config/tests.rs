@@ -19,7 +19,7 @@ fn every_field_is_read() {
     let text = r#"{
         "profile": "youtube", "paths": ["/videoplayback"], "authorities": ["A.example:80"],
         "decide_cluster": "d", "ingest_cluster": "i",
-        "decide_timeout": "50ms", "ingest_timeout": "1m",
+        "decide_timeout": "50ms", "ingest_timeout": "1m", "remember": false,
         "chunk_min": "1KiB", "chunk_max": "4MiB", "mirror_budget": "1GiB", "max_mirrors": 3
     }"#;
     let expect = Config {
@@ -30,6 +30,7 @@ fn every_field_is_read() {
         ingest_cluster: "i".to_owned(),
         decide_timeout: Duration::from_millis(50),
         ingest_timeout: Duration::from_secs(60),
+        remember: false,
         mirror: MirrorLimits {
             chunk_min: 1024,
             chunk_max: 4 << 20,
@@ -63,6 +64,11 @@ fn an_error_names_field_and_value() {
         r#"{"ingest_timeout": "s"}"#,
         r#"ingest_timeout: "s" is not"#,
     );
+    check(
+        r#"{"remember": "yes"}"#,
+        r#"remember: "yes" is not true or false"#,
+    );
+    check(r#"{"remember": 1}"#, "remember: 1 is not true or false");
     check(
         r#"{"profile": "netflix"}"#,
         r#"profile: "netflix" is not a profile"#,
@@ -132,7 +138,7 @@ fn every_field_is_in_the_readme() {
     // serde names the known fields when it meets an unknown one.
     let error = Config::parse(br#"{"unknown": 1}"#).unwrap_err().to_string();
     let fields: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
-    assert_eq!(fields.len(), 11, "{error}");
+    assert_eq!(fields.len(), 12, "{error}");
     for field in fields {
         assert!(readme.contains(&format!("| `{field}` |")), "{field}");
     }

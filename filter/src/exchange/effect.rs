@@ -1,17 +1,20 @@
 //! What happens to an exchange and what it wants done.
 
-use viewcache_protocol::{Begin, ChunkHead, DecideRequest, Decision, End, FillId};
+use viewcache_protocol::{Begin, ChunkHead, DecideRequest, Decision, End, EntityId, FillId};
 
 use crate::callout::{Answer, Failure};
 use crate::counter::Counter;
 use crate::head::{RequestHead, ResponseHead};
 use crate::mirror::Source;
+use crate::remembered::Recalled;
 
 /// What happens, in the order of an exchange's life.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// The request's headers have come.
     Request(&'a RequestHead),
+    /// What is remembered has been looked up.
+    Recalled(Recalled),
     /// The decision has come, or will not.
     Decided(Result<Decision, Failure>),
     /// The response's headers have come, the origin's, the sidecar's or a local reply's.
@@ -38,8 +41,19 @@ pub enum Event<'a> {
 pub enum Effect {
     /// Remove a control header that the viewer sent.
     RemoveRequestHeader(String),
+    /// Look up what is remembered of the entity; answered at once.
+    Recall(EntityId),
     /// Ask the sidecar; the entity id is the callout's authority, as for all of them.
     Decide(DecideRequest),
+    /// Remember that the entity is a hit.
+    Remember {
+        /// The entity.
+        entity: EntityId,
+        /// For how many milliseconds.
+        millis: u64,
+    },
+    /// Let no worker use what is remembered for a while.
+    Distrust,
     /// Set a control header; always before [`Effect::Resume`], after which it would be too late.
     SetRequestHeader(&'static str, String),
     /// Let the paused request go on.

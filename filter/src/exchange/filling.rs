@@ -69,7 +69,7 @@ impl Filling {
                 self.end(effects);
                 return None;
             }
-            Event::Request(_) | Event::Decided(_) | Event::Response(_) => {}
+            Event::Request(_) | Event::Recalled(_) | Event::Decided(_) | Event::Response(_) => {}
         }
         Some(self)
     }

@@ -8,6 +8,7 @@ use crate::callout::Answer;
 use crate::config::MirrorLimits;
 
 const FILL: FillId = FillId(7);
+const HIT: Decision = Decision::Hit { remember_ms: None };
 
 fn fields(fields: &[(&str, &[u8])]) -> Fields {
     Fields(
@@ -50,6 +51,8 @@ fn ten() -> ResponseHead {
 struct Script {
     exchange: Exchange,
     budget: Rc<Budget>,
+    /// What it is told at once when it looks up what is remembered.
+    recalled: Recalled,
 }
 
 impl Script {
@@ -68,6 +71,7 @@ impl Script {
         Self {
             exchange: Exchange::new(config, Rc::clone(&budget)),
             budget,
+            recalled: Recalled::default(),
         }
     }
 
@@ -105,7 +109,12 @@ impl Script {
     }
 
     fn on(&mut self, event: Event<'_>) -> Vec<Effect> {
-        self.exchange.on(event)
+        let mut effects = self.exchange.on(event);
+        if matches!(effects.last(), Some(Effect::Recall(_))) {
+            effects.pop();
+            effects.extend(self.exchange.on(Event::Recalled(self.recalled.clone())));
+        }
+        effects
     }
 
     fn frame(&mut self, len: usize, last: bool) -> Vec<Effect> {
@@ -115,7 +124,8 @@ impl Script {
     /// Whatever comes now does nothing, and no memory is held.
     fn assert_over(mut self) {
         for event in [
-            Event::Decided(Ok(Decision::Hit)),
+            Event::Recalled(Recalled::default()),
+            Event::Decided(Ok(HIT)),
             Event::Decided(Err(Failure::Timeout)),
             Event::Response(&ten()),
             Event::Frame { len: 5, last: true },
@@ -204,7 +214,7 @@ fn the_sidecar_is_told_what_is_wanted() {
 #[test]
 fn a_hit_and_a_partial_go_to_the_sidecar() {
     for (decision, counter, route) in [
-        (Decision::Hit, Counter::Hit, "hit"),
+        (HIT, Counter::Hit, "hit"),
         (Decision::Partial, Counter::Partial, "partial"),
     ] {
         let mut script = Script::asking(&[("range", b"bytes=5-9")]);
@@ -236,9 +246,10 @@ fn a_hit_and_a_partial_go_to_the_sidecar() {
 #[test]
 fn a_failover_is_told_and_not_mirrored() {
     let mut script = Script::asking(&[]);
-    script.on(Event::Decided(Ok(Decision::Hit)));
+    script.on(Event::Decided(Ok(HIT)));
     let expect = [
         Effect::Count(Counter::Failover),
+        Effect::Distrust,
         annotate("viewcache; fwd=bypass; detail=failover"),
     ];
     assert_eq!(script.on(Event::Response(&ten())), expect);
@@ -295,7 +306,7 @@ fn the_orders_of_decision_response_and_end_are_harmless() {
         grant,
     };
     let decisions = [
-        Ok(Decision::Hit),
+        Ok(HIT),
         Ok(Decision::Partial),
         Ok(miss),
         Err(Failure::Timeout),
@@ -347,6 +358,7 @@ fn a_response_without_a_request_is_harmless() {
 }
 
 mod mirroring;
+mod remembering;
 
 /// The same literals stand in protocol's tests: here they are checked on wasm32, where a usize has
 /// 4 bytes.

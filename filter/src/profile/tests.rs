@@ -190,3 +190,25 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn conditions_directives_and_credentials_are_seen() {
+    let check = |name: &str, expect| {
+        assert_eq!(unconditional(&head(&[(name, b"\xff")])), expect, "{name}");
+    };
+    for name in ["range", "cookie", "user-agent", "referer", "iffy"] {
+        check(name, true);
+    }
+    for name in [
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-range",
+        "cache-control",
+        "pragma",
+        "authorization",
+    ] {
+        check(name, false);
+    }
+}

@@ -4,7 +4,7 @@
 //! current phase, and on the headers of a callout that was reset. So only its byte getters stand
 //! here, and each is called in its own phase alone.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
@@ -77,6 +77,24 @@ pub(super) fn post(
     let mut all = vec![(":method", "POST"), (":path", path), (":authority", id)];
     all.extend_from_slice(headers);
     hostcalls::dispatch_http_call(cluster, all, Some(body), Vec::new(), timeout)
+}
+
+/// What all workers have in this slot.
+pub(super) fn shared(slot: &str) -> Option<Vec<u8>> {
+    hostcalls::get_shared_data(slot).ok()?.0
+}
+
+/// Puts it there for all workers; the last one to write wins. What is in a slot is there for as
+/// long as Envoy runs, so there must be few.
+pub(super) fn share(slot: &str, value: &[u8]) {
+    let _ = hostcalls::set_shared_data(slot, Some(value), None);
+}
+
+/// Milliseconds since the epoch; 0 when the host does not tell.
+pub(super) fn now() -> u64 {
+    let since = hostcalls::get_current_time().ok();
+    let since = since.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
 /// Asks for `on_tick`.

@@ -174,6 +174,30 @@ fn a_stale_entity_is_asked_for_anew() {
 }
 
 #[test]
+fn only_what_every_request_hits_is_memorable() {
+    let mut world = World::storing(true, &[(0, 1000)]);
+    let memorable = |world: &World| world.live.state().memorable(world.wall);
+    assert_eq!(memorable(&world), Some(MEMORY));
+    // Its freshness ends after 60 s.
+    world.wall += Duration::from_secs(55);
+    assert_eq!(memorable(&world), Some(Duration::from_secs(4)));
+    world.wall += Duration::from_secs(4);
+    assert_eq!(memorable(&world), None);
+    world.wall += Duration::from_secs(100);
+    assert_eq!(memorable(&world), None);
+
+    assert_eq!(memorable(&World::unknown()), None);
+    assert_eq!(memorable(&World::storing(true, &[(0, 999)])), None);
+    let world = World::storing(false, &[(0, 1000)]);
+    assert_eq!(memorable(&world), Some(MEMORY));
+    let mut state = world.live.state();
+    let generation = state.record.generation.as_mut().unwrap();
+    let vary = ("vary".to_owned(), "accept-encoding".to_owned());
+    generation.headers.push(vary);
+    assert_eq!(state.memorable(world.wall), None);
+}
+
+#[test]
 fn without_a_validator_only_one_transfer_is_used() {
     let world = World::storing(false, &[(0, 500)]);
     assert_eq!(world.judge(Some("0-499")), Judgement::Hit);

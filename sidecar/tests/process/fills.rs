@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use viewcache_protocol::{Decision, Outcome, Profile};
 
-use crate::harness::{Sidecar, generation};
+use crate::harness::{MEMORABLE_HIT, Sidecar, generation};
 use crate::origin::{Origin, Script, body};
 
 const N: u64 = 1_000_000;
@@ -29,12 +29,12 @@ async fn mirrored_chunks_in_any_order_become_a_hit_that_survives_a_restart() {
     }
     sidecar.end(fill, Outcome::Complete).await;
     sidecar.stored(N).await;
-    assert_eq!(sidecar.decide("").await, Decision::Hit);
+    assert_eq!(sidecar.decide("").await, MEMORABLE_HIT);
     sidecar.stop().await;
 
     let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
     let check = async |range: &str, status: u16, start, end| {
-        assert_eq!(sidecar.decide(range).await, Decision::Hit);
+        assert_eq!(sidecar.decide(range).await, MEMORABLE_HIT);
         let got = sidecar.routed(range).await;
         assert_eq!(got.status, status, "{range}");
         assert!(

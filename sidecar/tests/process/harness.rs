@@ -26,6 +26,13 @@ use viewcache_sidecar::config::{Config, DataListen, Written};
 
 use crate::origin::body;
 
+/// A hit of which the filter may not conclude that the next request is one.
+pub(crate) const HIT: Decision = Decision::Hit { remember_ms: None };
+/// One of which it may, for as long as possible.
+pub(crate) const MEMORABLE_HIT: Decision = Decision::Hit {
+    remember_ms: Some(10_000),
+};
+
 pub(crate) struct Sidecar {
     data: SocketAddr,
     manage: SocketAddr,

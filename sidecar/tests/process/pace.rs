@@ -186,7 +186,8 @@ async fn nothing_is_read_ahead_without_evidence_and_a_setting() {
     }
     assert!(sidecar.routed("200000-299999").await.whole);
     sidecar.stored(500_000).await;
-    assert_eq!(sidecar.decide("300000-499999").await, Decision::Hit);
+    let decision = sidecar.decide("300000-499999").await;
+    assert!(matches!(decision, Decision::Hit { .. }), "{decision:?}");
     assert_eq!(origin.sent(), 500_000);
 }
 

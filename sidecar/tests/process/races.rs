@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use viewcache_protocol::{Decision, Generation, Outcome, Profile};
 
-use crate::harness::{Sidecar, generation, key};
+use crate::harness::{HIT, Sidecar, generation, key};
 use crate::origin::{Origin, Script, body};
 
 const N: u64 = 1_000_000;
@@ -81,7 +81,7 @@ async fn a_transfer_without_validator_is_not_followed_into_a_cut() {
     let got = sidecar.routed("").await;
     let reason = got.field("x-viewcache-handback");
     assert_eq!((got.status.as_u16(), reason), (421, "not-combinable"));
-    assert_eq!(sidecar.decide("0-199999").await, Decision::Hit);
+    assert_eq!(sidecar.decide("0-199999").await, HIT);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use viewcache_protocol::{Decision, Outcome, Profile};
 
-use crate::harness::{Sidecar, generation};
+use crate::harness::{HIT, MEMORABLE_HIT, Sidecar, generation};
 use crate::origin::{Origin, Script, body};
 
 const N: u64 = 1_000_000;
@@ -200,7 +200,7 @@ async fn without_a_validator_no_two_transfers_are_joined() {
     let got = sidecar.routed("0-99999").await;
     assert!(got.whole && got.body == body(1, 0, 100_000), "wrong bytes");
     sidecar.stored(100_000).await;
-    assert_eq!(sidecar.decide("0-99999").await, Decision::Hit);
+    assert_eq!(sidecar.decide("0-99999").await, HIT);
     assert!(matches!(
         sidecar.decide("").await,
         Decision::Miss { grant: Some(_), .. }
@@ -237,7 +237,7 @@ async fn a_damaged_piece_is_healed_inside_the_response() {
     let got = sidecar.routed("").await;
     assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
     sidecar.stored(N).await;
-    assert_eq!(sidecar.decide("").await, Decision::Hit);
+    assert_eq!(sidecar.decide("").await, MEMORABLE_HIT);
 }
 
 #[tokio::test]
