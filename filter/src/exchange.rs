@@ -67,6 +67,17 @@ enum State {
     Over,
 }
 
+/// How much of a response's head matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// All fields.
+    All,
+    /// Whether the sidecar has answered.
+    Served,
+    /// Nothing.
+    Nothing,
+}
+
 /// The exchange.
 #[derive(Debug)]
 pub struct Exchange {
@@ -91,6 +102,15 @@ impl Exchange {
     /// Whether the request has to wait.
     pub fn waiting(&self) -> bool {
         matches!(self.state, State::Asking(_))
+    }
+
+    /// What of the response's head is looked at: each byte that crosses into the VM costs.
+    pub fn reads(&self) -> Reads {
+        match self.state {
+            State::Granted(_) => Reads::All,
+            State::Routed(_) => Reads::Served,
+            _ => Reads::Nothing,
+        }
     }
 
     /// Whether chunks are being sent, so that their buffer is needed.

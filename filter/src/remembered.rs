@@ -6,6 +6,7 @@
 //! it is and until when. The last one to write has the slot. Nothing here need be true: an entity
 //! may have been purged or evicted meanwhile, but any route is correct.
 
+use hashbrown::HashMap;
 use viewcache_protocol::EntityId;
 
 /// How many entities can be remembered at once; a power of two. With keys and bookkeeping they
@@ -15,6 +16,9 @@ const SLOTS: u16 = 1 << 14;
 /// The longest that a hit is remembered, in milliseconds, whatever the sidecar says. An expiry
 /// that is further away comes from a clock that was set back, and does not count.
 const LONGEST: u64 = 10_000;
+
+/// How late a worker's clock may be: it is read at every tick.
+const LATE: u64 = 5_000;
 
 /// How long remembered hits are not used after one has failed over: as long as what was
 /// remembered until then could have been.
@@ -26,11 +30,66 @@ pub const DISTRUST_SLOT: &str = "viewcache.distrust";
 /// What every value begins with; another layout gets another.
 const LAYOUT: u8 = 1;
 
-/// The slot of an entity's hit, which others share.
-pub fn slot(entity: &EntityId) -> String {
+/// The number of an entity's slot, which others share.
+pub fn number(entity: &EntityId) -> u16 {
     let [first, second, ..] = *entity.as_bytes();
-    let number = u16::from_be_bytes([first, second]) % SLOTS;
-    format!("viewcache.hit.{number}")
+    u16::from_be_bytes([first, second]) % SLOTS
+}
+
+/// The slot of an entity's hit.
+pub fn slot(entity: &EntityId) -> String {
+    format!("viewcache.hit.{}", number(entity))
+}
+
+/// How many slots a worker keeps a copy of.
+const COPIES: usize = 1024;
+
+/// A worker's own copy of what it has lately read in the shared data, because each look there
+/// costs. It is dropped at every tick, so that it is at most that old.
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// Milliseconds since the epoch at the last tick; 0 before the first.
+    pub now: u64,
+    slots: HashMap<u16, Option<Vec<u8>>>,
+    distrust: Option<Option<Vec<u8>>>,
+}
+
+impl Copies {
+    /// A tick: everything is read anew.
+    pub fn renew(&mut self, now: u64) {
+        *self = Self {
+            now,
+            ..Self::default()
+        };
+    }
+
+    /// What is remembered of an entity; `shared` reads a slot of the shared data.
+    pub fn recall(
+        &mut self,
+        entity: &EntityId,
+        shared: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Recalled {
+        if COPIES <= self.slots.len() {
+            self.slots.clear();
+        }
+        let copy = self.slots.entry(number(entity));
+        let distrust = self.distrust.get_or_insert_with(|| shared(DISTRUST_SLOT));
+        Recalled {
+            slot: copy.or_insert_with(|| shared(&slot(entity))).clone(),
+            distrust: distrust.clone(),
+            now: self.now,
+        }
+    }
+
+    /// The entity's slot has been written.
+    pub fn forget(&mut self, entity: &EntityId) {
+        self.slots.remove(&number(entity));
+    }
+
+    /// Remembered hits are not to be used.
+    pub fn distrust(&mut self) {
+        self.distrust = None;
+    }
 }
 
 /// The value of an entity's slot: what is asked for in the next `millis` is a hit.
@@ -74,12 +133,14 @@ impl Recalled {
     fn before(&self, expiry: Option<&[u8]>) -> bool {
         let expiry = expiry.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
         let left = expiry.and_then(|expiry| expiry.checked_sub(self.now));
-        left.is_some_and(|left| 0 < left && left <= LONGEST)
+        left.is_some_and(|left| 0 < left && left <= LONGEST + LATE)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -127,6 +188,48 @@ mod tests {
         }
         assert!(!at(NOW, &hit(&entity, NOW, 0)).is_hit(&entity));
         assert!(!at(u64::MAX, &hit(&entity, u64::MAX, 5)).is_hit(&entity));
+    }
+
+    #[test]
+    fn a_copy_is_as_old_as_the_last_tick_at_most() {
+        let (entity, reads) = (entity(1, 2), Cell::new(0));
+        let value = hit(&entity, NOW, 3000);
+        let shared = |slot: &str| {
+            reads.set(reads.get() + 1);
+            (slot != DISTRUST_SLOT).then(|| value.clone())
+        };
+        let mut copies = Copies::default();
+        copies.renew(NOW);
+        for _ in 0..3 {
+            assert!(copies.recall(&entity, shared).is_hit(&entity));
+        }
+        assert_eq!(reads.get(), 2);
+        copies.forget(&entity);
+        assert!(copies.recall(&entity, shared).is_hit(&entity));
+        assert_eq!(reads.get(), 3);
+        copies.renew(NOW + 3000);
+        assert!(!copies.recall(&entity, shared).is_hit(&entity));
+        assert_eq!(reads.get(), 5);
+        // At once in this worker, at the next tick in the others.
+        copies.renew(NOW);
+        copies.distrust();
+        let distrusted = |slot: &str| match slot {
+            DISTRUST_SLOT => Some(distrust(NOW)),
+            _ => Some(value.clone()),
+        };
+        assert!(!copies.recall(&entity, distrusted).is_hit(&entity));
+    }
+
+    #[test]
+    fn there_are_not_many_copies() {
+        let mut copies = Copies::default();
+        for n in 0..5000u16 {
+            let [first, last] = n.to_be_bytes();
+            let mut bytes = [0; 16];
+            (bytes[0], bytes[1]) = (first, last);
+            copies.recall(&EntityId::from_bytes(bytes), |_| None);
+        }
+        assert!(copies.slots.len() <= COPIES);
     }
 
     #[test]

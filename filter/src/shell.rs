@@ -5,6 +5,7 @@
 
 mod host;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,10 +22,10 @@ use crate::budget::Budget;
 use crate::callout::{self, Answer, Failure};
 use crate::config::Config;
 use crate::counter::Counter;
-use crate::exchange::{Effect, Event, Exchange};
-use crate::head::{RequestHead, ResponseHead};
+use crate::exchange::{Effect, Event, Exchange, Reads};
+use crate::head::{Fields, RequestHead, ResponseHead};
 use crate::mirror::Source;
-use crate::remembered::{self, Recalled};
+use crate::remembered::{self, Copies};
 
 use host::Metrics;
 
@@ -34,12 +35,24 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 thread_local! {
     /// One for the whole VM, whose memory the streams of all its plugins share.
     static BUDGET: Rc<Budget> = Rc::default();
+    /// Likewise for what they remember.
+    static COPIES: Cell<Copies> = Cell::default();
 }
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
+
+/// Taken out meanwhile, so that nothing can panic over a second borrow.
+fn with_copies<T>(act: impl FnOnce(&mut Copies) -> T) -> T {
+    COPIES.with(|cell| {
+        let mut copies = cell.take();
+        let result = act(&mut copies);
+        cell.set(copies);
+        result
+    })
+}
 
 /// The plugin in one VM.
 #[derive(Default)]
@@ -67,11 +80,14 @@ impl RootContext for Root {
         }
         self.metrics = Rc::new(Metrics::define());
         host::tick_every(HEARTBEAT);
+        with_copies(|copies| copies.renew(host::now()));
         true
     }
 
     fn on_tick(&mut self) {
         self.metrics.add(Counter::Heartbeat, 1);
+        self.metrics.flush();
+        with_copies(|copies| copies.renew(host::now()));
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
@@ -139,8 +155,14 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let map = MapType::HttpResponseHeaders;
+        let fields = match self.exchange.reads() {
+            Reads::All => host::fields(map),
+            Reads::Served => host::field(map, header::SERVED),
+            Reads::Nothing => Fields::default(),
+        };
         let head = ResponseHead {
-            fields: host::fields(MapType::HttpResponseHeaders),
+            fields,
             end_of_stream,
         };
         self.run(Event::Response(&head));
@@ -218,20 +240,19 @@ impl Stream {
                 host::remove(MapType::HttpRequestHeaders, &name);
             }
             Effect::Recall(entity) => {
-                return Some(Event::Recalled(Recalled {
-                    slot: host::shared(&remembered::slot(&entity)),
-                    distrust: host::shared(remembered::DISTRUST_SLOT),
-                    now: host::now(),
-                }));
+                let recalled = with_copies(|copies| copies.recall(&entity, host::shared));
+                return Some(Event::Recalled(recalled));
             }
             Effect::Decide(request) => return self.decide(&request),
             Effect::Remember { entity, millis } => {
                 let value = remembered::hit(&entity, host::now(), millis);
                 host::share(&remembered::slot(&entity), &value);
+                with_copies(|copies| copies.forget(&entity));
             }
             Effect::Distrust => {
                 let value = remembered::distrust(host::now());
                 host::share(remembered::DISTRUST_SLOT, &value);
+                with_copies(Copies::distrust);
             }
             Effect::SetRequestHeader(name, value) => {
                 host::set(MapType::HttpRequestHeaders, name, &value);

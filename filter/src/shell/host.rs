@@ -4,6 +4,7 @@
 //! current phase, and on the headers of a callout that was reset. So only its byte getters stand
 //! here, and each is called in its own phase alone.
 
+use std::cell::Cell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
@@ -18,6 +19,12 @@ pub(super) const JSON: (&str, &str) = ("content-type", "application/json");
 /// All fields of the current phase's message.
 pub(super) fn fields(map: MapType) -> Fields {
     Fields(hostcalls::get_map_bytes(map).unwrap_or_default())
+}
+
+/// One field of the current phase's message, when it is there.
+pub(super) fn field(map: MapType, name: &str) -> Fields {
+    let value = value(map, name).map(|value| (name.to_owned(), value));
+    Fields(value.into_iter().collect())
 }
 
 /// The value of one field.
@@ -107,6 +114,9 @@ pub(super) fn tick_every(period: Duration) {
 pub(super) struct Metrics {
     /// In the order of [`Counter::ALL`].
     counters: Vec<Option<u32>>,
+    /// What is to be added to each: a call of the host's for each event would cost more than the
+    /// event.
+    pending: Cell<[usize; Counter::ALL.len()]>,
     /// How many streams are being mirrored, over all workers.
     mirrors: Option<u32>,
 }
@@ -118,14 +128,28 @@ impl Metrics {
         let counter = |counter: Counter| define(MetricType::Counter, counter.name());
         Self {
             counters: Counter::ALL.into_iter().map(counter).collect(),
+            pending: Cell::default(),
             mirrors: define(MetricType::Gauge, "viewcache.mirrors"),
         }
     }
 
-    /// Adds to a counter.
+    /// Adds to a counter; the host hears of it at the next flush.
     pub(super) fn add(&self, counter: Counter, n: usize) {
-        let id = self.counters.get(counter as usize).copied().flatten();
-        increment(id, i64::try_from(n).unwrap_or(i64::MAX));
+        let mut pending = self.pending.get();
+        if let Some(pending) = pending.get_mut(counter as usize) {
+            *pending = pending.saturating_add(n);
+        }
+        self.pending.set(pending);
+    }
+
+    /// Tells the host.
+    pub(super) fn flush(&self) {
+        let pending = self.pending.take();
+        for (id, n) in self.counters.iter().zip(pending) {
+            if 0 < n {
+                increment(*id, i64::try_from(n).unwrap_or(i64::MAX));
+            }
+        }
     }
 
     /// Adds to the gauge of mirrored streams.

@@ -7,6 +7,7 @@ mod bad_input;
 mod cache_status;
 mod collapse;
 mod config;
+mod crash;
 mod disconnect;
 mod fail_open;
 mod first_view;
