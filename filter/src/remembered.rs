@@ -6,7 +6,8 @@
 //! it is and until when. The last one to write has the slot. Nothing here need be true: an entity
 //! may have been purged or evicted meanwhile, but any route is correct.
 
-use hashbrown::HashMap;
+use std::collections::BTreeMap;
+
 use viewcache_protocol::EntityId;
 
 /// How many entities can be remembered at once; a power of two. With keys and bookkeeping they
@@ -50,7 +51,7 @@ const COPIES: usize = 1024;
 pub struct Copies {
     /// Milliseconds since the epoch at the last tick; 0 before the first.
     pub now: u64,
-    slots: HashMap<u16, Option<Vec<u8>>>,
+    slots: BTreeMap<u16, Option<Vec<u8>>>,
     distrust: Option<Option<Vec<u8>>>,
 }
 

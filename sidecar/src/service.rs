@@ -23,7 +23,7 @@ use crate::fills::Role;
 use crate::live::{Judgement, Live, State, Stored};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
-use crate::store::{GenerationRecord, Place, Store, StoreError, millis};
+use crate::store::{GenerationRecord, Patience, Store, StoreError, millis};
 pub use fill::IngestPermit;
 use room::Room;
 use shares::Shares;
@@ -37,6 +37,15 @@ const GRANT_TTL: Duration = Duration::from_secs(5);
 /// How long requests go straight to the origin after an answer that must not be stored, so that
 /// followers of such a URL do not wait for each other.
 const DECLINE_MEMORY: Duration = Duration::from_secs(2);
+
+/// A read from the store.
+#[derive(Debug)]
+pub enum Reading {
+    /// Over already.
+    Done(Result<bytes::Bytes, Error>),
+    /// Waiting for the disk.
+    Waits(JoinHandle<Result<bytes::Bytes, Error>>),
+}
 
 /// The cache, without its listeners.
 #[derive(Debug)]
@@ -208,42 +217,67 @@ impl Service {
         live.changed.notify_waiters();
     }
 
-    /// Reads stored bytes; what turns out damaged is dropped, so that the caller finds a gap.
-    ///
-    /// # Errors
-    /// When the bytes could not be read or are damaged.
-    pub fn read(
-        self: &Arc<Self>,
-        live: &Arc<Live>,
+    /// Reads stored bytes, at once when they are in the page cache; what turns out damaged is
+    /// dropped, so that the caller finds a gap.
+    pub fn read(self: &Arc<Self>, live: &Arc<Live>, seq: u64, range: ByteRange) -> Reading {
+        match self.try_read(live, seq, range, Patience::AtOnce) {
+            Err(error) if error.is_wait() => {
+                let (service, live) = (Arc::clone(self), Arc::clone(live));
+                let read = move || service.read_now(&live, seq, range);
+                Reading::Waits(tokio::task::spawn_blocking(read))
+            }
+            // The rows have to be dropped, which waits.
+            Err(StoreError::Damaged(_)) => {
+                let (service, live) = (Arc::clone(self), Arc::clone(live));
+                let read = move || service.read_now(&live, seq, range);
+                Reading::Waits(tokio::task::spawn_blocking(read))
+            }
+            read => Reading::Done(read.map_err(Error::from)),
+        }
+    }
+
+    fn try_read(
+        &self,
+        live: &Live,
         seq: u64,
         range: ByteRange,
-    ) -> JoinHandle<Result<bytes::Bytes, Error>> {
-        let (service, live) = (Arc::clone(self), Arc::clone(live));
-        let read = move || {
-            let (place, rows) = {
-                let state = live.state();
-                let generation = state.record.generation.as_ref().filter(|g| g.seq == seq);
-                let place = generation.ok_or(StoreError::Damaged(range))?.place(live.id);
-                (place, state.rows.within(range))
-            };
-            let result = service.store.read(place, range, &rows);
-            match &result {
-                Err(StoreError::Damaged(row)) => {
-                    tracing::warn!(entity = %live.id, %row, "damaged bytes are dropped");
-                    service.drop_rows(&live, place, *row);
-                    service.metrics.healed.inc();
-                }
-                // The bytes may be good still.
-                Err(error) => tracing::error!(entity = %live.id, %range, %error, "not read"),
-                Ok(_) => {}
-            }
-            Ok(result?)
+        patience: Patience,
+    ) -> Result<bytes::Bytes, StoreError> {
+        let (place, rows) = {
+            let state = live.state();
+            let generation = state.record.generation.as_ref().filter(|g| g.seq == seq);
+            let place = generation.ok_or(StoreError::Damaged(range))?.place(live.id);
+            (place, state.rows.within(range))
         };
-        tokio::task::spawn_blocking(read)
+        self.store.read(place, range, &rows, patience)
+    }
+
+    /// Reads, and drops what is damaged. Blocks.
+    fn read_now(&self, live: &Live, seq: u64, range: ByteRange) -> Result<bytes::Bytes, Error> {
+        let result = self.try_read(live, seq, range, Patience::Wait);
+        match &result {
+            Err(StoreError::Damaged(row)) => {
+                tracing::warn!(entity = %live.id, %row, "damaged bytes are dropped");
+                self.drop_rows(live, seq, *row);
+                self.metrics.healed.inc();
+            }
+            // The bytes may be good still.
+            Err(error) => tracing::error!(entity = %live.id, %range, %error, "not read"),
+            Ok(_) => {}
+        }
+        Ok(result?)
     }
 
     /// Takes the rows with a byte in `range` out of the index and the state.
-    fn drop_rows(&self, live: &Live, place: Place, range: ByteRange) {
+    fn drop_rows(&self, live: &Live, seq: u64, range: ByteRange) {
+        let place = {
+            let state = live.state();
+            let generation = state.record.generation.as_ref().filter(|g| g.seq == seq);
+            match generation {
+                Some(generation) => generation.place(live.id),
+                None => return,
+            }
+        };
         let rows: Vec<_> = live.state().rows.within(range).ranges().collect();
         for row in rows {
             if let Err(error) = self.store.remove_row(place, row.start()) {

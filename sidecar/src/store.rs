@@ -4,6 +4,8 @@
 //! its bytes (a crash in between leaves unindexed bytes, which nothing reads). Every function here
 //! blocks; callers run them off the async runtime.
 
+mod buffers;
+mod handles;
 mod index;
 mod layout;
 mod segments;
@@ -22,6 +24,7 @@ use viewcache_protocol::{ByteRange, EntityId};
 
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, Row, Rows, millis};
+pub use segments::Patience;
 use segments::Segments;
 
 /// Where a generation's bytes live.
@@ -56,6 +59,13 @@ pub enum StoreError {
     /// Stored bytes do not match their checksum, or are gone.
     #[error("bytes {0} are damaged")]
     Damaged(ByteRange),
+}
+
+impl StoreError {
+    /// Whether a read that must not wait would have to.
+    pub fn is_wait(&self) -> bool {
+        matches!(self, Self::Segment(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 /// The layout's number, kept in the data folder.
@@ -175,9 +185,16 @@ impl Store {
     /// Reads stored bytes and checks every checksum that covers one of them.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] names the row that is missing, short, or fails its checksum.
-    pub fn read(&self, place: Place, range: ByteRange, rows: &Rows) -> Result<Bytes, StoreError> {
-        self.segments.read(place, range, rows)
+    /// [`StoreError::Damaged`] names the row that is missing, short, or fails its checksum. A read
+    /// that would have to wait and may not is [`StoreError::is_wait`].
+    pub fn read(
+        &self,
+        place: Place,
+        range: ByteRange,
+        rows: &Rows,
+        patience: Patience,
+    ) -> Result<Bytes, StoreError> {
+        self.segments.read(place, range, rows, patience)
     }
 
     /// Takes one row out: its bytes are no longer stored.

@@ -16,11 +16,8 @@ use crate::error::Error;
 use crate::live::{Live, Next, Snapshot, Spot, State};
 use crate::origin::Asker;
 use crate::pace::Pace;
-use crate::service::{Service, StreamShare};
+use crate::service::{Reading, Service, StreamShare};
 use crate::terms::Terms;
-
-/// A read from the disk, under way.
-type Reading = JoinHandle<Result<Bytes, Error>>;
 
 /// A response being streamed. Its frames are made when they are asked for; dropped, it leaves what
 /// it ordered to the other readers.
@@ -45,7 +42,7 @@ pub(super) struct Stream {
     /// Its part of the memory for responses.
     pub(super) _share: StreamShare,
     /// The read that was begun while the frame before it was sent, and its offset.
-    pub(super) reading: Option<(u64, Reading)>,
+    pub(super) reading: Option<(u64, JoinHandle<Result<Bytes, Error>>)>,
 }
 
 impl Stream {
@@ -182,16 +179,25 @@ impl Stream {
         let Some(range) = self.piece(self.at, run_end) else {
             return Ok(None);
         };
-        let mut reading = match self.reading.take() {
-            Some((at, reading)) if at == self.at => reading,
-            _ => self.begin_read(range),
+        let begun = self.reading.take().filter(|(at, _)| *at == self.at);
+        let reading = match begun {
+            Some((_, waits)) => Reading::Waits(waits),
+            None => self.service.read(&self.live, self.seq, range),
         };
-        let read = tokio::time::timeout(self.terms.stall, &mut reading).await;
-        match read.map(|joined| joined.unwrap_or_else(|error| Err(error.into()))) {
+        let (read, waited) = match reading {
+            Reading::Done(read) => (Ok(read), false),
+            Reading::Waits(waits) => {
+                let read = tokio::time::timeout(self.terms.stall, waits).await;
+                let read = read.map(|joined| joined.unwrap_or_else(|error| Err(error.into())));
+                (read, true)
+            }
+        };
+        match read {
             Ok(Ok(bytes)) => {
                 let bytes = self.passed(bytes, true);
-                let after = self.piece(self.at, run_end);
-                self.reading = after.map(|range| (range.start(), self.begin_read(range)));
+                // A disk that is waited for reads on while this is sent.
+                let after = self.piece(self.at, run_end).filter(|_| waited);
+                self.reading = after.and_then(|range| self.begin_read(range));
                 Ok(Some(bytes))
             }
             // They are not stored any more: the next step finds a gap.
@@ -227,8 +233,12 @@ impl Stream {
         ByteRange::new(at, run_end.min(self.end).min((at / size + 1) * size))
     }
 
-    fn begin_read(&self, range: ByteRange) -> Reading {
-        self.service.read(&self.live, self.seq, range)
+    fn begin_read(&self, range: ByteRange) -> Option<(u64, JoinHandle<Result<Bytes, Error>>)> {
+        match self.service.read(&self.live, self.seq, range) {
+            Reading::Waits(waits) => Some((range.start(), waits)),
+            // In the page cache after all: it is read again, at once, when its turn comes.
+            Reading::Done(_) => None,
+        }
     }
 
     fn passed(&mut self, mut bytes: Bytes, stored: bool) -> Bytes {

@@ -1,19 +1,34 @@
 //! Segment files: `segments/<2 hex digits>/<entity>-<generation>-<segment>`, sparse inside.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use viewcache_protocol::{ByteRange, EntityId};
 
+use super::buffers::Buffers;
+use super::handles::Handles;
 use super::layout::Rows;
 use super::{Place, StoreError};
 
 #[derive(Debug)]
 pub(super) struct Segments {
     dir: PathBuf,
+    /// The files that are open for reading.
+    handles: Handles<(EntityId, u64, u64)>,
+    buffers: Buffers,
+}
+
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It may.
+    Wait,
+    /// It must not: only an open file's bytes in the page cache are read.
+    AtOnce,
 }
 
 /// Entity and generation of a file's name.
@@ -32,6 +47,8 @@ impl Segments {
         }
         Ok(Self {
             dir: dir.to_owned(),
+            handles: Handles::default(),
+            buffers: Buffers::default(),
         })
     }
 
@@ -58,6 +75,7 @@ impl Segments {
         place: Place,
         range: ByteRange,
         rows: &Rows,
+        patience: Patience,
     ) -> Result<Bytes, StoreError> {
         let parts: Vec<_> = rows.checked(range).collect();
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
@@ -67,15 +85,14 @@ impl Segments {
         if range.start() < start || end < range.end() {
             return Err(StoreError::Damaged(range));
         }
-        let mut bytes = vec![0; (end - start) as usize];
+        let mut buffer = self.buffers.take((end - start) as usize);
+        let bytes = buffer.as_mut();
         let mut at = start;
         while at < end {
             let segment = at / place.segment_size;
             let until = end.min((segment + 1) * place.segment_size);
             let part = &mut bytes[(at - start) as usize..(until - start) as usize];
-            let read = File::open(self.path(place, segment))
-                .and_then(|file| file.read_exact_at(part, at % place.segment_size));
-            match read {
+            match self.read_part(place, segment, at % place.segment_size, part, patience) {
                 Ok(()) => at = until,
                 // The file is gone or short: so are the bytes.
                 Err(error)
@@ -106,11 +123,46 @@ impl Segments {
             (range.start() - start) as usize,
             (range.end() - start) as usize,
         );
-        Ok(Bytes::from(bytes).slice(from..to))
+        Ok(buffer.freeze().slice(from..to))
+    }
+
+    /// Reads bytes of one segment at an offset in it.
+    fn read_part(
+        &self,
+        place: Place,
+        segment: u64,
+        offset: u64,
+        part: &mut [u8],
+        patience: Patience,
+    ) -> io::Result<()> {
+        let key = (place.entity, place.seq, segment);
+        match patience {
+            Patience::Wait => {
+                let file = self
+                    .handles
+                    .get(key, || File::open(self.path(place, segment)))?;
+                file.read_exact_at(part, offset)
+            }
+            Patience::AtOnce => {
+                let file = self.handles.at_once(key).ok_or(io::ErrorKind::WouldBlock)?;
+                let len = part.len();
+                let buffers = &mut [IoSliceMut::new(part)];
+                match preadv2(&file, buffers, offset, ReadWriteFlags::NOWAIT) {
+                    Ok(read) if read == len => Ok(()),
+                    // Not all in the page cache, or a file system that cannot tell.
+                    Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP) => {
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
     }
 
     pub(super) fn remove(&self, place: Place, segment: u64) -> io::Result<()> {
-        match std::fs::remove_file(self.path(place, segment)) {
+        let key = (place.entity, place.seq, segment);
+        let unlink = || std::fs::remove_file(self.path(place, segment));
+        match self.handles.remove(key, unlink) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

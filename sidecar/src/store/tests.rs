@@ -78,11 +78,16 @@ fn what_was_written_is_read_after_a_restart() {
         (299_999, 300_001),
     ] {
         let bytes = store
-            .read(place(seq), range(start, end), &loaded.rows)
+            .read(place(seq), range(start, end), &loaded.rows, Patience::Wait)
             .unwrap();
         assert_eq!(bytes, body(start, end), "{start}..{end}");
     }
-    let past = store.read(place(seq), range(400_000, 400_002), &loaded.rows);
+    let past = store.read(
+        place(seq),
+        range(400_000, 400_002),
+        &loaded.rows,
+        Patience::Wait,
+    );
     assert!(matches!(past, Err(StoreError::Damaged(_))));
 }
 
@@ -103,16 +108,18 @@ fn a_flipped_bit_is_found_and_names_its_row() {
     bytes[100_000] ^= 1;
     std::fs::write(&path, bytes).unwrap();
 
-    let damaged = store.read(place(1), range(99_000, 99_010), &rows);
+    let damaged = store.read(place(1), range(99_000, 99_010), &rows, Patience::Wait);
     assert!(matches!(damaged, Err(StoreError::Damaged(row)) if row == range(0, 200_000)));
     // A part that the bit is not in is good still.
     assert_eq!(
-        store.read(place(1), range(0, 10), &rows).unwrap(),
+        store
+            .read(place(1), range(0, 10), &rows, Patience::Wait)
+            .unwrap(),
         body(0, 10)
     );
     let other = range(210_000, 250_000);
     assert_eq!(
-        store.read(place(1), other, &rows).unwrap(),
+        store.read(place(1), other, &rows, Patience::Wait).unwrap(),
         body(210_000, 250_000)
     );
 }
@@ -124,7 +131,7 @@ fn a_missing_or_short_file_is_damage_not_an_error() {
     let mut rows = Rows::default();
     write(&store, &mut rows, 0, 300_000);
     store.segments.remove(place(1), 1).unwrap();
-    let read = |start, end| store.read(place(1), range(start, end), &rows);
+    let read = |start, end| store.read(place(1), range(start, end), &rows, Patience::Wait);
     assert!(read(0, SEGMENT).is_ok());
     assert!(matches!(
         read(SEGMENT, SEGMENT + 1),
@@ -166,7 +173,9 @@ fn opening_removes_files_of_dead_generations() {
     assert_eq!(store.index.rows(key().id(), 1).unwrap().ranges().count(), 0);
     let rows = store.load(key().id()).unwrap().unwrap().rows;
     assert_eq!(
-        store.read(place(2), range(0, 100), &rows).unwrap(),
+        store
+            .read(place(2), range(0, 100), &rows, Patience::Wait)
+            .unwrap(),
         body(0, 100)
     );
     assert_eq!(store.allocated().unwrap(), 4096);
@@ -195,6 +204,24 @@ fn another_format_is_refused_by_name() {
         error.to_string().contains("format 2 is not format 1"),
         "{error}"
     );
+}
+
+#[test]
+fn what_is_open_and_in_memory_is_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let mut rows = Rows::default();
+    write(&store, &mut rows, 0, 100_000);
+    let read = |patience| store.read(place(1), range(10, 90_000), &rows, patience);
+    assert!(read(Patience::AtOnce).unwrap_err().is_wait());
+    assert_eq!(read(Patience::Wait).unwrap(), body(10, 90_000));
+    match read(Patience::AtOnce) {
+        Ok(bytes) => assert_eq!(bytes, body(10, 90_000)),
+        Err(error) => assert!(error.is_wait(), "{error}"),
+    }
+    store.segments.remove(place(1), 0).unwrap();
+    assert!(read(Patience::AtOnce).unwrap_err().is_wait());
+    assert!(matches!(read(Patience::Wait), Err(StoreError::Damaged(_))));
 }
 
 #[test]

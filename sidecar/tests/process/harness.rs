@@ -152,7 +152,16 @@ impl Sidecar {
     }
 
     async fn get(&self, request: Request<Full<Bytes>>) -> Got {
-        let response = self.send(request).await;
+        // A response that is cut at once may end before its head is out; Envoy asks the origin
+        // then.
+        let Ok(response) = self.client.request(request).await else {
+            return Got {
+                status: StatusCode::BAD_GATEWAY,
+                headers: HeaderMap::new(),
+                body: Vec::new(),
+                whole: false,
+            };
+        };
         let (head, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         let whole = loop {

@@ -1,0 +1,131 @@
+//! Open segment files, so that a read of a hot segment opens nothing.
+//!
+//! A file that is unlinked must leave at once: it would keep its space, and a later file of the
+//! same name would not be seen. So opening and unlinking are done under the same lock; it is one of
+//! several, and only threads that may block wait for it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// How many locks there are.
+const SHARDS: usize = 16;
+
+/// How many files each of them keeps open.
+const OPEN_EACH: usize = 16;
+
+/// The open files by what they are of.
+#[derive(Debug)]
+pub(super) struct Handles<K>([Mutex<Shard<K>>; SHARDS]);
+
+#[derive(Debug)]
+struct Shard<K> {
+    files: HashMap<K, (Arc<File>, u64)>,
+    /// Counts uses, to tell the file that was used last.
+    clock: u64,
+}
+
+impl<K> Default for Handles<K> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| {
+            Mutex::new(Shard {
+                files: HashMap::new(),
+                clock: 0,
+            })
+        }))
+    }
+}
+
+impl<K: Copy + Eq + Hash> Shard<K> {
+    fn find(&mut self, key: K) -> Option<Arc<File>> {
+        self.clock += 1;
+        let (file, used) = self.files.get_mut(&key)?;
+        *used = self.clock;
+        Some(Arc::clone(file))
+    }
+}
+
+impl<K: Copy + Eq + Hash> Handles<K> {
+    fn shard(&self, key: K) -> &Mutex<Shard<K>> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        &self.0[hasher.finish() as usize % SHARDS]
+    }
+
+    fn lock(&self, key: K) -> MutexGuard<'_, Shard<K>> {
+        self.shard(key)
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The file when it is open and nobody is at work on the lock: for threads that must not wait.
+    pub(super) fn at_once(&self, key: K) -> Option<Arc<File>> {
+        self.shard(key).try_lock().ok()?.find(key)
+    }
+
+    /// The file; `open` opens it when it is not open yet.
+    pub(super) fn get(
+        &self,
+        key: K,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<Arc<File>> {
+        let mut shard = self.lock(key);
+        if let Some(file) = shard.find(key) {
+            return Ok(file);
+        }
+        let file = Arc::new(open()?);
+        if OPEN_EACH <= shard.files.len() {
+            let oldest = shard.files.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+                shard.files.remove(&oldest);
+            }
+        }
+        let now = shard.clock;
+        shard.files.insert(key, (Arc::clone(&file), now));
+        Ok(file)
+    }
+
+    /// Closes the file while `unlink` removes its name.
+    pub(super) fn remove(&self, key: K, unlink: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut shard = self.lock(key);
+        shard.files.remove(&key);
+        unlink()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_opened_once_and_closed_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let handles = Handles::default();
+        let open = || File::create(&path);
+        assert!(handles.at_once(1).is_none());
+        let file = handles.get(1, open).unwrap();
+        let again = handles.get(1, || panic!("it is open")).unwrap();
+        assert!(Arc::ptr_eq(&file, &again));
+        assert!(handles.at_once(1).is_some());
+        handles.remove(1, || std::fs::remove_file(&path)).unwrap();
+        assert!(handles.at_once(1).is_none());
+    }
+
+    #[test]
+    fn few_files_are_kept_open() {
+        let handles = Handles::default();
+        for key in 0..5000 {
+            handles.get(key, || File::open("/dev/null")).unwrap();
+        }
+        let open: usize = handles
+            .0
+            .iter()
+            .map(|s| s.lock().unwrap().files.len())
+            .sum();
+        assert!(open <= SHARDS * OPEN_EACH, "{open}");
+        assert!(handles.at_once(4999).is_some());
+    }
+}
