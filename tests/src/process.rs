@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -104,6 +104,15 @@ impl Process {
         if self.ended().is_none() {
             kill_process(self.pid, signal).with_context(|| self.name.clone())?;
         }
+        Ok(())
+    }
+
+    /// Makes it hang, until it gets a CONT.
+    pub fn pause(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        // Its threads run on for a moment: one of them could still send a response's head.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.pid), stopped).with_context(|| self.name.clone())?;
         Ok(())
     }
 

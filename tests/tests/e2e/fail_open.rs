@@ -55,7 +55,7 @@ async fn a_stopped_sidecar_costs_a_few_decisions_and_then_nothing() {
         .await
         .expect(200, &["fwd=uri-miss"]);
 
-    world.stack.sidecar(0).signal(Signal::STOP).unwrap();
+    world.stack.sidecar(0).pause().unwrap();
     // Longer than an ejection lasts: the health check must hold it out after that.
     let began = std::time::Instant::now();
     while began.elapsed() < Duration::from_secs(4) {

@@ -207,7 +207,7 @@ async fn a_hung_sidecar_costs_a_second_once() {
     let mut world = World::start().await;
     let (request, content) = remember(&world, "/v").await;
     world.hit(&request, content).await;
-    world.stack.sidecar(0).signal(Signal::STOP).unwrap();
+    world.stack.sidecar(0).pause().unwrap();
     let view = world.view(&request, content).await;
     view.expect(200, &["detail=failover"]);
     // What the hit route leaves it, and a margin for a busy machine.
