@@ -190,6 +190,7 @@ impl Service {
             }
         };
         state.declined_until = None;
+        state.record.url_expired = false;
         state.dirty = true;
         state.leads.begin(fill, role, seq, range, Instant::now());
         drop(state);

@@ -100,8 +100,12 @@ pub(super) fn start(
 
 fn trouble(live: &Live, error: &SourceError) {
     tracing::debug!(entity = %live.id, %error, "a transfer failed");
+    let mut state = live.state();
+    if error.is_expiry() {
+        state.record.url_expired = true;
+        state.dirty = true;
+    }
     if !error.is_final() {
-        let mut state = live.state();
         state.trouble.failed(error.retry_after(), Instant::now());
     }
 }

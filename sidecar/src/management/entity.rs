@@ -28,12 +28,23 @@ enum Status {
     Stale,
 }
 
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum StaleReason {
+    /// Its freshness has ended: the origin is asked before it is used.
+    Freshness,
+    /// The origin refused the last URL that it was asked with: a viewer with a new one is needed.
+    ExpiredUrl,
+}
+
 #[derive(Debug, Serialize)]
 struct Entity {
     id: String,
     profile: Profile,
     key: EntityKey,
     status: Status,
+    /// Why it is stale, when it is.
+    stale_reason: Option<StaleReason>,
     complete_length: Option<u64>,
     cached_bytes: u64,
     started_at: String,
@@ -41,6 +52,8 @@ struct Entity {
     hits: u64,
     bytes_from_cache: u64,
     bytes_from_origin: u64,
+    /// Different bytes that went to some viewer, whoever had them.
+    watched_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,17 +81,28 @@ impl Entity {
             let now = SystemTime::now();
             profile.immutable() || 0 < freshness::ttl(&g.headers, g.received(), now)
         });
-        let status = match complete_length {
-            _ if fetching => Status::Downloading,
-            Some(_) if !fresh => Status::Stale,
-            Some(length) if length == cached_bytes => Status::Complete,
-            _ => Status::Partial,
+        let complete = complete_length == Some(cached_bytes);
+        let stale_reason = match complete_length {
+            Some(_) if !fresh => Some(StaleReason::Freshness),
+            // What is complete needs no URL.
+            Some(_) if record.url_expired && !complete => Some(StaleReason::ExpiredUrl),
+            _ => None,
+        };
+        let status = if fetching {
+            Status::Downloading
+        } else if stale_reason.is_some() {
+            Status::Stale
+        } else if complete {
+            Status::Complete
+        } else {
+            Status::Partial
         };
         Self {
             id: id.to_string(),
             profile,
             key: record.key,
             status,
+            stale_reason: stale_reason.filter(|_| !fetching),
             complete_length,
             cached_bytes,
             started_at: rfc3339(record.started_at),
@@ -86,6 +110,7 @@ impl Entity {
             hits: record.hits,
             bytes_from_cache: record.bytes_from_cache,
             bytes_from_origin: record.bytes_from_origin,
+            watched_bytes: record.watched.bytes(),
         }
     }
 }

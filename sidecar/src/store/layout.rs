@@ -49,6 +49,10 @@ pub struct EntityRecord {
     /// The bytes that some viewer was sent, whoever had them.
     #[serde(default)]
     pub watched: Extents,
+    /// Whether the origin refused the last URL that it was asked with, as it does with signed URLs
+    /// that have expired.
+    #[serde(default)]
+    pub url_expired: bool,
 }
 
 impl EntityRecord {
@@ -64,6 +68,7 @@ impl EntityRecord {
             bytes_from_cache: 0,
             bytes_from_origin: 0,
             watched: Extents::default(),
+            url_expired: false,
         }
     }
 }

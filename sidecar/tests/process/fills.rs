@@ -30,9 +30,24 @@ async fn mirrored_chunks_in_any_order_become_a_hit_that_survives_a_restart() {
     sidecar.end(fill, Outcome::Complete).await;
     sidecar.stored(N).await;
     assert_eq!(sidecar.decide("").await, MEMORABLE_HIT);
+    sidecar.routed("0-99999").await;
+    sidecar.routed("50000-149999").await;
+    sidecar.stored(N).await;
+    let known = sidecar.entity().await;
+    for (name, value) in [
+        ("status", "complete".into()),
+        ("hits", 2.into()),
+        ("bytes_from_cache", 200_000.into()),
+        ("bytes_from_origin", N.into()),
+        ("watched_bytes", 150_000.into()),
+    ] as [(&str, serde_json::Value); 5]
+    {
+        assert_eq!(known[name], value, "{name}");
+    }
     sidecar.stop().await;
 
     let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    assert_eq!(sidecar.entity().await, known);
     let check = async |range: &str, status: u16, start, end| {
         assert_eq!(sidecar.decide(range).await, MEMORABLE_HIT);
         let got = sidecar.routed(range).await;

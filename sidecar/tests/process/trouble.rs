@@ -73,6 +73,14 @@ async fn a_final_refusal_inside_a_response_is_not_asked_again() {
     let got = sidecar.routed("").await;
     assert!(!got.whole && body(1, 0, 100_000).starts_with(&got.body));
     assert_eq!(origin.requests().len(), 1);
+    let entity = sidecar.entity().await;
+    let why = (&entity["status"], &entity["stale_reason"]);
+    assert_eq!(why, (&"stale".into(), &"expired-url".into()));
+    // A viewer whose URL is good mends it.
+    origin.change(|script| script.refusals = 0);
+    assert!(sidecar.routed("").await.whole);
+    sidecar.stored(N).await;
+    assert_eq!(sidecar.entity().await["status"], "complete");
 }
 
 #[tokio::test]
