@@ -39,6 +39,8 @@ pub enum Refusal {
     Full,
     /// The disk failed.
     Disk,
+    /// The entity is stored in too many pieces already, and this is a small one more.
+    Fragments,
 }
 
 impl Refusal {
@@ -49,6 +51,7 @@ impl Refusal {
             Self::Dead => "dead",
             Self::Full => "full",
             Self::Disk => "disk",
+            Self::Fragments => "fragments",
         }
     }
 }

@@ -3,6 +3,10 @@
 //! The decisions here are pure functions of the state and of `now`; the lock around the state is
 //! never held while anything waits.
 
+mod leaving;
+mod stored;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
@@ -13,7 +17,9 @@ use viewcache_protocol::{ByteRange, EntityId, EntityKey, Wanted};
 use crate::extents::Extents;
 use crate::fills::{LEASE, Leads, STALL};
 use crate::freshness;
-use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Row, Rows};
+use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Rows};
+pub use leaving::{Ended, Leaving};
+pub use stored::{Reading, Segment};
 
 /// An entity in memory, shared by everything that works on it.
 #[derive(Debug)]
@@ -23,43 +29,43 @@ pub struct Live {
     state: Mutex<State>,
     /// Woken whenever the state changes in a way that somebody may wait for.
     pub changed: Notify,
-    /// Held over reading the record and writing it to the index, so that an older one never
-    /// overwrites a newer.
-    recording: Mutex<()>,
+    /// Held from looking at the state until the index and then the state say what follows from it,
+    /// so that the index never goes back to something older.
+    indexing: Mutex<()>,
 }
 
 impl Live {
     /// An entity as it was stored, or one that is new.
     pub fn new(key: &EntityKey, loaded: Option<Loaded>, now: SystemTime) -> Self {
-        let (record, rows) = match loaded {
-            Some(Loaded { record, rows }) => (record, rows),
-            None => (EntityRecord::new(key.clone(), now), Rows::default()),
-        };
-        let recorded = record.generation.as_ref().map(|generation| generation.seq);
-        let mut stored = Extents::default();
-        rows.ranges().for_each(|range| stored.insert(range));
-        let state = State {
-            record,
-            rows,
-            stored,
+        let mut state = State {
+            record: EntityRecord::new(key.clone(), now),
+            rows: Rows::default(),
+            stored: Extents::default(),
             writing: Extents::default(),
+            housed: Extents::default(),
+            segments: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            ended: Vec::new(),
             leads: Leads::default(),
             viewers: 0,
             declined_until: None,
             dirty: false,
-            recorded,
+            recorded: None,
         };
+        if let Some(loaded) = loaded {
+            state.restore(loaded);
+        }
         Self {
             id: key.id(),
             state: Mutex::new(state),
             changed: Notify::new(),
-            recording: Mutex::new(()),
+            indexing: Mutex::new(()),
         }
     }
 
-    /// The right to write its record to the index; for blocking threads.
-    pub fn record_lock(&self) -> MutexGuard<'_, ()> {
-        self.recording
+    /// The right to change what the index has of it; for blocking threads.
+    pub fn index_lock(&self) -> MutexGuard<'_, ()> {
+        self.indexing
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -85,6 +91,14 @@ pub struct State {
     pub stored: Extents,
     /// What is being written right now: not stored yet, and not to be written again.
     pub writing: Extents,
+    /// What has room on the disk: what is stored, and what is being written there.
+    pub housed: Extents,
+    /// The segments of which anything is stored or in use.
+    pub segments: BTreeMap<u64, Segment>,
+    /// Those that were used since the index was last told.
+    pub touched: BTreeSet<u64>,
+    /// Generations that have ended while bytes of them were being written.
+    pub ended: Vec<Ended>,
     /// Who is fetching.
     pub leads: Leads,
     /// Responses being streamed from here.
@@ -137,15 +151,6 @@ pub struct Snapshot {
     pub ttl: Option<i64>,
     /// Whether its gaps may be filled from other transfers.
     pub combinable: bool,
-}
-
-/// What is stored of a generation that has ended, to be removed.
-#[derive(Debug)]
-pub struct Stored {
-    /// Where it is.
-    pub place: Place,
-    /// Its rows.
-    pub rows: Rows,
 }
 
 impl State {
@@ -258,83 +263,9 @@ impl State {
         }
     }
 
-    /// The parts of `range` that are neither stored nor being written, marked as being written.
-    /// `None` when generation `seq` is not the living one.
-    pub fn reserve(&mut self, seq: u64, range: ByteRange) -> Option<(Place, Vec<ByteRange>)> {
-        let generation = self.record.generation.as_ref().filter(|g| g.seq == seq)?;
-        let place = generation.place(self.record.key.id());
-        let within = ByteRange::new(0, generation.complete_length())?.intersect(range)?;
-        let parts: Vec<ByteRange> = self
-            .stored
-            .gaps(within)
-            .into_iter()
-            .flat_map(|gap| self.writing.gaps(gap))
-            .collect();
-        parts.iter().for_each(|&part| self.writing.insert(part));
-        Some((place, parts))
-    }
-
-    /// A reserved part was written as `rows`, or could not be. False when its generation has died
-    /// meanwhile: the bytes are to be removed.
-    pub fn written(&mut self, seq: u64, part: ByteRange, rows: Option<Vec<(u64, Row)>>) -> bool {
-        if self
-            .record
-            .generation
-            .as_ref()
-            .is_none_or(|generation| generation.seq != seq)
-        {
-            return false;
-        }
-        self.writing.remove(part);
-        for (offset, row) in rows.into_iter().flatten() {
-            self.stored.insert(row.range(offset));
-            self.rows.insert(offset, row);
-        }
-        true
-    }
-
-    /// A stored row turned out damaged.
-    pub fn drop_row(&mut self, seq: u64, row: ByteRange) {
-        if self
-            .record
-            .generation
-            .as_ref()
-            .is_some_and(|generation| generation.seq == seq)
-            && self.rows.remove(row.start()).is_some()
-        {
-            self.stored.remove(row);
-        }
-    }
-
-    /// Makes `generation` the living one; what is stored of the one it replaces comes back.
-    pub fn open(&mut self, generation: GenerationRecord) -> Option<Stored> {
-        let seq = generation.seq;
-        let old = self.record.generation.replace(generation);
-        self.clear(seq, old)
-    }
-
-    /// Forgets the living generation; what is stored of it comes back.
-    pub fn close(&mut self) -> Option<Stored> {
-        let old = self.record.generation.take();
-        self.clear(0, old)
-    }
-
-    fn clear(&mut self, seq: u64, old: Option<GenerationRecord>) -> Option<Stored> {
-        let rows = std::mem::take(&mut self.rows);
-        self.stored = Extents::default();
-        self.writing = Extents::default();
-        self.leads.keep_generation(seq);
-        self.dirty = true;
-        self.recorded = None;
-        Some(Stored {
-            place: old?.place(self.record.key.id()),
-            rows,
-        })
-    }
-
     /// Whether this process is streaming or writing it.
     pub fn active(&self) -> bool {
-        0 < self.viewers || 0 < self.writing.bytes()
+        0 < self.viewers || !self.writing.is_empty() || !self.ended.is_empty()
     }
 
     /// Whether somebody watches, fetches or writes it.
@@ -344,7 +275,7 @@ impl State {
 
     /// Whether nobody would miss it in memory.
     pub fn idle(&self) -> bool {
-        !self.busy() && !self.dirty
+        !self.busy() && !self.dirty && self.touched.is_empty()
     }
 }
 

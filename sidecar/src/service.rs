@@ -1,8 +1,11 @@
 //! The use cases: the only place that joins the store, the fills and the policies.
 
+mod evict;
 mod fill;
 mod room;
 mod table;
+mod throttle;
+mod write;
 mod writers;
 
 use std::sync::Arc;
@@ -17,13 +20,14 @@ use viewcache_protocol::{
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::live::{Judgement, Live, State, Stored};
+use crate::live::{Judgement, Live, State};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
-use crate::store::{GenerationRecord, Place, Store, StoreError, millis};
+use crate::store::{GenerationRecord, Store, StoreError, millis};
 pub use fill::IngestPermit;
 use room::Room;
 use table::Table;
+use throttle::Throttle;
 use writers::Writers;
 
 /// How long a grant waits for its `begin`: an origin's slowest first byte.
@@ -37,8 +41,12 @@ const DECLINE_MEMORY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Service {
     store: Arc<Store>,
-    table: Table,
+    table: Arc<Table>,
     room: Room,
+    /// The log lines of disks that fail.
+    failures: Throttle,
+    /// Those of bytes that differ from what is stored.
+    conflicts: Throttle,
     /// Memory for bytes on their way to the disk, in KiB.
     ingest: Arc<Semaphore>,
     next_fill: AtomicU64,
@@ -58,11 +66,14 @@ impl Service {
     pub fn open(config: &Config) -> Result<Arc<Self>, StoreError> {
         let writers = Writers::new()?;
         let store = Arc::new(Store::open(&config.data_dir)?);
-        let used = store.allocated()?;
+        let room = Room::new(config.max_bytes.bytes(), config.min_free, store.used());
+        room.look_at_index(&store);
         let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
         Ok(Arc::new(Self {
-            room: Room::new(config.max_bytes.bytes(), used),
-            table: Table::default(),
+            room,
+            failures: Throttle::default(),
+            conflicts: Throttle::default(),
+            table: Arc::default(),
             ingest: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
@@ -154,7 +165,7 @@ impl Service {
                 let seq = self.store.next_seq();
                 let generation = GenerationRecord {
                     seq,
-                    segment_size: segment_size(&identity),
+                    segment_size: segment_size(&identity, self.room.segment_max()),
                     identity,
                     transfer,
                     headers,
@@ -170,19 +181,11 @@ impl Service {
         live.changed.notify_waiters();
         if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
-            let service = Arc::clone(self);
-            self.writers.spawn(move || service.remove_stored(&old));
+            let (service, live) = (Arc::clone(self), Arc::clone(live));
+            self.writers
+                .spawn(move || service.remove_ended(&live, &old));
         }
         seq
-    }
-
-    /// Removes what is stored of a generation that has ended. Blocks.
-    fn remove_stored(&self, old: &Stored) {
-        match self.store.remove_generation(old.place, &old.rows) {
-            Ok(()) => old.rows.ranges().for_each(|range| self.room.release(range)),
-            // The next start sweeps it.
-            Err(error) => tracing::error!(entity = %old.place.entity, %error, "dead bytes stay"),
-        }
     }
 
     /// The origin's answer must not be stored: whoever waits for it asks the origin.
@@ -203,18 +206,19 @@ impl Service {
     ) -> Result<bytes::Bytes, Error> {
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         let read = move || {
-            let (place, rows) = {
-                let state = live.state();
-                let generation = state.record.generation.as_ref().filter(|g| g.seq == seq);
-                let place = generation.ok_or(StoreError::Damaged(range))?.place(live.id);
-                (place, state.rows.within(range))
-            };
-            let result = service.store.read(place, range, &rows);
+            let now = millis(SystemTime::now());
+            let reading = live.reading(seq, range, now);
+            let reading = reading.ok_or(StoreError::Damaged(range))?;
+            let place = reading.place;
+            let result = service.store.read(place, range, &reading.parts);
+            drop(reading);
             match &result {
-                Err(StoreError::Damaged(row)) => {
-                    tracing::warn!(entity = %live.id, %row, "damaged bytes are dropped");
-                    service.drop_rows(&live, place, *row);
-                    service.metrics.healed.inc();
+                Err(StoreError::Damaged(part)) => {
+                    if service.drop_pieces(&live, place, *part) {
+                        tracing::warn!(entity = %live.id, %part, "damaged bytes are dropped");
+                        service.metrics.healed.inc();
+                        service.remove_husk(&live, place, part.start() / place.segment_size);
+                    }
                 }
                 // The bytes may be good still.
                 Err(error) => tracing::error!(entity = %live.id, %range, %error, "not read"),
@@ -223,18 +227,6 @@ impl Service {
             Ok(result?)
         };
         tokio::task::spawn_blocking(read).await?
-    }
-
-    /// Takes the rows with a byte in `range` out of the index and the state.
-    fn drop_rows(&self, live: &Live, place: Place, range: ByteRange) {
-        let rows: Vec<_> = live.state().rows.within(range).ranges().collect();
-        for row in rows {
-            if let Err(error) = self.store.remove_row(place, row.start()) {
-                tracing::error!(entity = %live.id, %row, %error, "a damaged row stays indexed");
-            }
-            live.state().drop_row(place.seq, row);
-            self.room.release(row);
-        }
     }
 
     /// Removes an entity with everything that is stored of it, whoever uses it. The bytes that
@@ -255,28 +247,35 @@ impl Service {
         let Some(live) = self.known(id)? else {
             return Ok(None);
         };
-        let recording = live.record_lock();
+        let indexing = live.index_lock();
         let (bytes, old) = {
             let mut state = live.state();
             if !may_go(&state) {
                 return Ok(None);
             }
-            let bytes = state.stored.bytes();
+            let bytes = state
+                .record
+                .generation
+                .as_ref()
+                .map(|_| state.stored.bytes());
             let old = state.close();
             state.dirty = false;
+            state.record.pinned = false;
             (bytes, old)
         };
         self.store.remove_entity(id)?;
-        drop(recording);
+        drop(indexing);
         live.changed.notify_waiters();
-        let Some(old) = old else { return Ok(None) };
-        self.remove_stored(&old);
-        Ok(Some(bytes))
+        // Otherwise the last who still writes removes it.
+        if let Some(old) = old {
+            self.remove_ended(&live, &old);
+        }
+        Ok(bytes)
     }
 
     /// Writes the entity's record to the index, unless it has no generation. Blocks.
     fn record(&self, live: &Live) -> Result<(), StoreError> {
-        let _recording = live.record_lock();
+        let _indexing = live.index_lock();
         let record = {
             let mut state = live.state();
             state.dirty = false;
@@ -304,14 +303,15 @@ fn update(stored: &mut Vec<(String, String)>, new: Vec<(String, String)>) {
 }
 
 /// The segment size for an entity: 4 MiB, or less for a short one, so that its one file's offsets
-/// stay small; a power of two.
-fn segment_size(identity: &Generation) -> u64 {
+/// stay small, and where all the room is not `most` times a few; a power of two.
+fn segment_size(identity: &Generation, most: u64) -> u64 {
     const DEFAULT: u64 = 4 << 20;
     const SMALLEST: u64 = 64 << 10;
+    let most = 1 << most.clamp(SMALLEST, DEFAULT).ilog2();
     identity
         .complete_length
         .max(SMALLEST)
         .checked_next_power_of_two()
-        .unwrap_or(DEFAULT)
-        .min(DEFAULT)
+        .unwrap_or(most)
+        .min(most)
 }

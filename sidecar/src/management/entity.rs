@@ -34,6 +34,7 @@ struct Entity {
     profile: Profile,
     key: EntityKey,
     status: Status,
+    pinned: bool,
     complete_length: Option<u64>,
     cached_bytes: u64,
     started_at: String,
@@ -79,6 +80,7 @@ impl Entity {
             profile,
             key: record.key,
             status,
+            pinned: record.pinned,
             complete_length,
             cached_bytes,
             started_at: rfc3339(record.started_at),
@@ -179,6 +181,16 @@ pub(super) async fn remove(id: EntityId, service: Arc<Service>) -> Response {
             warp::reply::json(&serde_json::json!({"entities": 1, "bytes": bytes})).into_response()
         }
         Ok(None) => unknown(id),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `PUT` and `DELETE` of an entity's pin.
+pub(super) async fn pin(id: EntityId, pinned: bool, service: Arc<Service>) -> Response {
+    let done = tokio::task::spawn_blocking(move || service.pin(id, pinned));
+    match done.await.map_err(Error::from).and_then(|done| Ok(done?)) {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => unknown(id),
         Err(error) => failed(&error),
     }
 }
