@@ -63,6 +63,50 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
+/// How much of a disk is left free: a size, or a part of the whole written `2%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinFree {
+    /// So many bytes.
+    Bytes(ByteSize),
+    /// So many hundredths of a percent.
+    Part(u16),
+}
+
+impl MinFree {
+    /// What is left free of a disk of `total` bytes.
+    pub const fn bytes(self, total: u64) -> u64 {
+        match self {
+            Self::Bytes(size) => size.0,
+            Self::Part(part) => total / 10_000 * part as u64,
+        }
+    }
+}
+
+impl FromStr for MinFree {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = || format!("{text:?} is not a size such as \"1GiB\" or a part such as \"2%\"");
+        let Some(number) = text.strip_suffix('%') else {
+            return text.parse().map(Self::Bytes).map_err(|_: String| error());
+        };
+        let percent: f64 = number.parse().map_err(|_| error())?;
+        if (0.0..100.0).contains(&percent) {
+            Ok(Self::Part((percent * 100.0).round() as u16))
+        } else {
+            Err(error())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MinFree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -111,6 +155,10 @@ pub struct Written {
     #[arg(long, env = "VIEWCACHE_MAX_BYTES", value_name = "SIZE")]
     pub max_bytes: Option<ByteSize>,
 
+    /// What is left free of the disk, such as `1GiB` or `2%` [default: 1%].
+    #[arg(long, env = "VIEWCACHE_MIN_FREE", value_name = "SIZE")]
+    pub min_free: Option<MinFree>,
+
     /// Memory for bytes on their way to the disk; what does not fit is not stored
     /// [default: 64MiB].
     #[arg(long, env = "VIEWCACHE_INGEST_MEMORY", value_name = "SIZE")]
@@ -143,6 +191,8 @@ pub struct Config {
     pub egress: Uri,
     /// The most disk that stored bytes may take.
     pub max_bytes: ByteSize,
+    /// What is left free of the disk.
+    pub min_free: MinFree,
     /// Memory for bytes on their way to the disk.
     pub ingest_memory: ByteSize,
     /// The log filter.
@@ -209,6 +259,10 @@ impl Config {
                 .max_bytes
                 .or(file.max_bytes)
                 .unwrap_or(ByteSize(10 << 30)),
+            min_free: written
+                .min_free
+                .or(file.min_free)
+                .unwrap_or(MinFree::Part(100)),
             ingest_memory: written
                 .ingest_memory
                 .or(file.ingest_memory)
@@ -283,6 +337,22 @@ mod tests {
         check("99999999999TiB", None);
         assert_eq!(ByteSize(64 << 20).to_string(), "64MiB");
         assert_eq!(ByteSize(1000).to_string(), "1000");
+    }
+
+    #[test]
+    fn what_is_left_free_is_a_size_or_a_part() {
+        let check = |text: &str, expect: Option<u64>| {
+            let parsed = text.parse::<MinFree>().ok();
+            assert_eq!(parsed.map(|free| free.bytes(1_000_000)), expect, "{text}");
+        };
+        check("2%", Some(20_000));
+        check("0.5%", Some(5_000));
+        check("64KiB", Some(65_536));
+        check("0", Some(0));
+        check("100%", None);
+        check("-1%", None);
+        check("%", None);
+        check("NaN%", None);
     }
 
     #[test]

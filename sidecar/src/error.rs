@@ -46,6 +46,8 @@ pub enum Refusal {
     Full,
     /// The disk failed.
     Disk,
+    /// The entity is stored in too many pieces already, and this is a small one more.
+    Fragments,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Dead => "dead",
             Self::Full => "full",
             Self::Disk => "disk",
+            Self::Fragments => "fragments",
         }
     }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use viewcache_protocol::ByteRange;
 
+/// What a file system gives out at a time.
+pub const BLOCK: u64 = 4096;
+
 /// Disjoint, non-touching ranges in ascending order, as start → end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<ByteRange>", into = "Vec<ByteRange>")]
@@ -109,6 +112,40 @@ impl Extents {
             .filter_map(|(&start, &end)| ByteRange::new(start, end))
     }
 
+    /// The parts of the runs that lie in `range`, in ascending order.
+    pub fn within(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + '_ {
+        let before = self.runs.range(..range.start()).next_back();
+        let inside = self.runs.range(range.start()..range.end());
+        before
+            .into_iter()
+            .chain(inside)
+            .filter_map(move |(&start, &end)| ByteRange::new(start, end)?.intersect(range))
+    }
+
+    /// How many blocks of disk the bytes in `range` touch; one that two runs share counts once.
+    pub fn blocks(&self, range: ByteRange) -> u64 {
+        let mut next = 0;
+        let mut blocks = 0;
+        for run in self.within(range) {
+            let first = (run.start() / BLOCK).max(next);
+            next = run.end().div_ceil(BLOCK);
+            blocks += next.saturating_sub(first);
+        }
+        blocks
+    }
+
+    /// How many blocks of disk `part` touches that no run does.
+    pub fn fresh_blocks(&self, part: ByteRange) -> u64 {
+        let (first, last) = (part.start() / BLOCK, part.end().div_ceil(BLOCK));
+        let touched = ByteRange::new(first * BLOCK, last.saturating_mul(BLOCK));
+        last - first - touched.map_or(0, |touched| self.blocks(touched))
+    }
+
+    /// Whether no byte is there.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// How many bytes are there.
     pub fn bytes(&self) -> u64 {
         self.iter().map(ByteRange::len).sum()
@@ -206,6 +243,22 @@ mod tests {
 
     proptest! {
         #[test]
+        fn blocks_are_counted_once(parts in prop::collection::vec((0..40_000u64, 1..9000u64), 0..12), s in 0..40_000u64, len in 1..20_000u64) {
+            let mut extents = Extents::default();
+            let part = range(s, s + len);
+            let mut touched = std::collections::BTreeSet::new();
+            for (start, len) in parts {
+                let run = range(start, start + len);
+                extents.insert(run);
+                touched.extend(run.start() / BLOCK..run.end().div_ceil(BLOCK));
+            }
+            let of = |part: ByteRange| part.start() / BLOCK..part.end().div_ceil(BLOCK);
+            prop_assert_eq!(extents.blocks(range(0, 1 << 20)), touched.len() as u64);
+            let fresh = of(part).filter(|block| !touched.contains(block)).count();
+            prop_assert_eq!(extents.fresh_blocks(part), fresh as u64);
+        }
+
+        #[test]
         fn behaves_like_a_bitmap(steps in steps(), s in 0..SPACE, len in 1..SPACE) {
             let mut extents = Extents::default();
             let mut bits = [false; SPACE];
@@ -231,6 +284,10 @@ mod tests {
             let wanted = range(s as u64, e as u64);
             prop_assert_eq!(extents.covers(wanted), bits[s..e].iter().all(|&b| b));
             prop_assert_eq!(extents.touches(wanted), bits[s..e].iter().any(|&b| b));
+            let parts: Vec<_> = extents.within(wanted).collect();
+            prop_assert!(parts.iter().all(|part| wanted.covers(*part)));
+            let there = bits[s..e].iter().filter(|&&b| b).count() as u64;
+            prop_assert_eq!(parts.iter().map(|part| part.len()).sum::<u64>(), there);
             // Gaps and covered bytes together are the wanted range, and gaps are not stored.
             let mut missing = [false; SPACE];
             for gap in extents.gaps(wanted) {

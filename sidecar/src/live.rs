@@ -5,8 +5,11 @@
 
 mod course;
 mod habits;
+mod leaving;
+mod stored;
 mod trouble;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,10 +23,12 @@ use crate::freshness;
 use crate::pace::Latency;
 use crate::readers::Readers;
 use crate::recent::Recent;
-use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Row, Rows};
+use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Rows};
 use crate::terms::{Miss, Terms};
 pub use course::{Next, Spot};
 pub use habits::Habits;
+pub use leaving::{Ended, Leaving};
+pub use stored::{Reading, Segment};
 pub use trouble::Trouble;
 
 /// How long the filter may take an entity for a hit without asking. A hot entity costs one
@@ -41,26 +46,23 @@ pub struct Live {
     pub changed: Notify,
     /// Woken whenever a reader comes, goes on or leaves: the sidecar's own leads wait for it.
     pub demand: Notify,
-    /// Held over reading the record and writing it to the index, so that an older one never
-    /// overwrites a newer.
-    recording: Mutex<()>,
+    /// Held from looking at the state until the index and then the state say what follows from it,
+    /// so that the index never goes back to something older.
+    indexing: Mutex<()>,
 }
 
 impl Live {
     /// An entity as it was stored, or one that is new.
     pub fn new(key: &EntityKey, loaded: Option<Loaded>, terms: Terms, now: SystemTime) -> Self {
-        let (record, rows) = match loaded {
-            Some(Loaded { record, rows }) => (record, rows),
-            None => (EntityRecord::new(key.clone(), now), Rows::default()),
-        };
-        let recorded = record.generation.as_ref().map(|generation| generation.seq);
-        let mut stored = Extents::default();
-        rows.ranges().for_each(|range| stored.insert(range));
-        let state = State {
-            record,
-            rows,
-            stored,
+        let mut state = State {
+            record: EntityRecord::new(key.clone(), now),
+            rows: Rows::default(),
+            stored: Extents::default(),
             writing: Extents::default(),
+            housed: Extents::default(),
+            segments: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            ended: Vec::new(),
             recent: Recent::default(),
             leads: Leads::default(),
             readers: Readers::default(),
@@ -70,20 +72,23 @@ impl Live {
             trouble: Trouble::default(),
             declined_until: None,
             dirty: false,
-            recorded,
+            recorded: None,
         };
+        if let Some(loaded) = loaded {
+            state.restore(loaded);
+        }
         Self {
             id: key.id(),
             state: Mutex::new(state),
             changed: Notify::new(),
             demand: Notify::new(),
-            recording: Mutex::new(()),
+            indexing: Mutex::new(()),
         }
     }
 
-    /// The right to write its record to the index; for blocking threads.
-    pub fn record_lock(&self) -> MutexGuard<'_, ()> {
-        self.recording
+    /// The right to change what the index has of it; for blocking threads.
+    pub fn index_lock(&self) -> MutexGuard<'_, ()> {
+        self.indexing
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -111,6 +116,14 @@ pub struct State {
     pub writing: Extents,
     /// What has just arrived.
     pub recent: Recent,
+    /// What has room on the disk: what is stored, and what is being written there.
+    pub housed: Extents,
+    /// The segments of which anything is stored or in use.
+    pub segments: BTreeMap<u64, Segment>,
+    /// Those that were used since the index was last told.
+    pub touched: BTreeSet<u64>,
+    /// Generations that have ended while bytes of them were being written.
+    pub ended: Vec<Ended>,
     /// Who is fetching.
     pub leads: Leads,
     /// Responses being streamed from here, and read-aheads.
@@ -161,15 +174,6 @@ pub struct Snapshot {
     pub ttl: Option<i64>,
     /// Whether its gaps may be filled from other transfers.
     pub combinable: bool,
-}
-
-/// What is stored of a generation that has ended, to be removed.
-#[derive(Debug)]
-pub struct Stored {
-    /// Where it is.
-    pub place: Place,
-    /// Its rows.
-    pub rows: Rows,
 }
 
 impl State {
@@ -264,54 +268,6 @@ impl State {
         Some(Duration::from_secs(fresh).min(MEMORY)).filter(|memory| !memory.is_zero())
     }
 
-    /// The parts of `range` that are neither stored nor being written, marked as being written.
-    /// `None` when generation `seq` is not the living one.
-    pub fn reserve(&mut self, seq: u64, range: ByteRange) -> Option<(Place, Vec<ByteRange>)> {
-        let generation = self.record.generation.as_ref().filter(|g| g.seq == seq)?;
-        let place = generation.place(self.record.key.id());
-        let within = ByteRange::new(0, generation.complete_length())?.intersect(range)?;
-        let parts: Vec<ByteRange> = self
-            .stored
-            .gaps(within)
-            .into_iter()
-            .flat_map(|gap| self.writing.gaps(gap))
-            .collect();
-        parts.iter().for_each(|&part| self.writing.insert(part));
-        Some((place, parts))
-    }
-
-    /// A reserved part was written as `rows`, or could not be. False when its generation has died
-    /// meanwhile: the bytes are to be removed.
-    pub fn written(&mut self, seq: u64, part: ByteRange, rows: Option<Vec<(u64, Row)>>) -> bool {
-        if self
-            .record
-            .generation
-            .as_ref()
-            .is_none_or(|generation| generation.seq != seq)
-        {
-            return false;
-        }
-        self.writing.remove(part);
-        for (offset, row) in rows.into_iter().flatten() {
-            self.stored.insert(row.range(offset));
-            self.rows.insert(offset, row);
-        }
-        true
-    }
-
-    /// A stored row turned out damaged.
-    pub fn drop_row(&mut self, seq: u64, row: ByteRange) {
-        if self
-            .record
-            .generation
-            .as_ref()
-            .is_some_and(|generation| generation.seq == seq)
-            && self.rows.remove(row.start()).is_some()
-        {
-            self.stored.remove(row);
-        }
-    }
-
     /// Bytes went to a viewer.
     pub fn delivered(&mut self, range: ByteRange, stored: bool) {
         if stored {
@@ -319,41 +275,6 @@ impl State {
         }
         self.record.watched.insert_bounded(range, WATCHED_RUNS);
         self.dirty = true;
-    }
-
-    /// Makes `generation` the living one; what is stored of the one it replaces comes back.
-    pub fn open(&mut self, generation: GenerationRecord) -> Option<Stored> {
-        let seq = generation.seq;
-        let same =
-            self.record.generation.as_ref().is_some_and(|old| {
-                old.identity.complete_length == generation.identity.complete_length
-            });
-        if !same {
-            // Positions in another body mean nothing.
-            self.record.watched = Extents::default();
-        }
-        let old = self.record.generation.replace(generation);
-        self.clear(seq, old)
-    }
-
-    /// Forgets the living generation; what is stored of it comes back.
-    pub fn close(&mut self) -> Option<Stored> {
-        let old = self.record.generation.take();
-        self.clear(0, old)
-    }
-
-    fn clear(&mut self, seq: u64, old: Option<GenerationRecord>) -> Option<Stored> {
-        let rows = std::mem::take(&mut self.rows);
-        self.stored = Extents::default();
-        self.writing = Extents::default();
-        self.recent = Recent::default();
-        self.leads.keep_generation(seq);
-        self.dirty = true;
-        self.recorded = None;
-        Some(Stored {
-            place: old?.place(self.record.key.id()),
-            rows,
-        })
     }
 
     /// Forgets leads that lapsed or went silent, and what they left in memory.
@@ -374,7 +295,7 @@ impl State {
 
     /// Whether this process is streaming or writing it.
     pub fn active(&self) -> bool {
-        !self.readers.is_empty() || 0 < self.writing.bytes()
+        !self.readers.is_empty() || !self.writing.is_empty() || !self.ended.is_empty()
     }
 
     /// Whether somebody watches, fetches or writes it.
@@ -384,7 +305,7 @@ impl State {
 
     /// Whether nobody would miss it in memory.
     pub fn idle(&self) -> bool {
-        !self.busy() && !self.dirty
+        !self.busy() && !self.dirty && self.touched.is_empty()
     }
 }
 

@@ -87,12 +87,22 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
             .then(|id: String, service| async move {
                 with_id(&id, |id| entity::remove(id, service)).await
             });
+    let pin = |method, pinned| {
+        warp::path!("v1" / "entities" / String / "pin")
+            .and(method)
+            .and(with())
+            .then(move |id: String, service| async move {
+                with_id(&id, |id| entity::pin(id, pinned, service)).await
+            })
+    };
     healthz
         .or(readyz)
         .or(metrics)
         .or(list)
         .or(show)
         .or(remove)
+        .or(pin(warp::put().boxed(), true))
+        .or(pin(warp::delete().boxed(), false))
         .recover(unrouted)
         .with(warp::log::custom(|info| {
             tracing::debug!(method = %info.method(), path = info.path(), status = %info.status(), "management");

@@ -25,11 +25,13 @@ pub struct Metrics {
     pub stored_bytes: Counter,
     /// Bytes not stored, by reason.
     pub refused: Family<Labels, Counter>,
-    /// Stored rows that were damaged and read again from the origin.
+    /// Stored pieces that were damaged and read again from the origin.
     pub healed: Counter,
+    /// Stored pieces that differ from what arrived for them later.
+    pub conflicts: Counter,
     /// Requests to the origin of our own, by result.
     pub fetches: Family<Labels, Counter>,
-    /// Generations removed to make room.
+    /// Segments removed to make room.
     pub evictions: Counter,
     /// Responses cut because the origin could not give the rest.
     pub cuts: Counter,
@@ -46,8 +48,12 @@ impl Default for Metrics {
         let cache_bytes = counter("cache_bytes", "Bytes sent to viewers from the store");
         let origin_bytes = counter("origin_bytes", "Bytes that came from the origin");
         let stored_bytes = counter("stored_bytes", "Bytes written to segment files");
-        let healed = counter("healed", "Damaged rows read again from the origin");
-        let evictions = counter("evictions", "Generations removed to make room");
+        let healed = counter("healed", "Damaged pieces read again from the origin");
+        let conflicts = counter(
+            "conflicts",
+            "Stored pieces that differ from what arrived for them later",
+        );
+        let evictions = counter("evictions", "Segments removed to make room");
         let cuts = counter(
             "cuts",
             "Responses cut because the origin could not give the rest",
@@ -70,6 +76,7 @@ impl Default for Metrics {
             stored_bytes,
             refused,
             healed,
+            conflicts,
             fetches,
             evictions,
             cuts,

@@ -1,9 +1,12 @@
 //! The use cases: the only place that joins the store, the fills and the policies.
 
+mod evict;
 mod fill;
 mod room;
 mod shares;
 mod table;
+mod throttle;
+mod write;
 mod writers;
 
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use viewcache_protocol::{
 use crate::config::{Config, Profiles};
 use crate::error::Error;
 use crate::fills::Role;
-use crate::live::{Judgement, Live, State, Stored};
+use crate::live::{Judgement, Live, State};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::store::{GenerationRecord, Patience, Store, StoreError, millis};
@@ -29,6 +32,7 @@ use room::Room;
 use shares::Shares;
 pub use shares::StreamShare;
 use table::Table;
+use throttle::Throttle;
 use writers::Writers;
 
 /// How long a grant waits for its `begin`: an origin's slowest first byte.
@@ -40,9 +44,9 @@ const DECLINE_MEMORY: Duration = Duration::from_secs(2);
 
 /// A read from the store.
 #[derive(Debug)]
-pub enum Reading {
+pub enum Read {
     /// Over already.
-    Done(Result<bytes::Bytes, Error>),
+    Done(bytes::Bytes),
     /// Waiting for the disk.
     Waits(JoinHandle<Result<bytes::Bytes, Error>>),
 }
@@ -51,8 +55,12 @@ pub enum Reading {
 #[derive(Debug)]
 pub struct Service {
     store: Arc<Store>,
-    table: Table,
+    table: Arc<Table>,
     room: Room,
+    /// The log lines of disks that fail.
+    failures: Throttle,
+    /// Those of bytes that differ from what is stored.
+    conflicts: Throttle,
     /// Memory for bytes on their way to the disk, in KiB.
     ingest: Arc<Semaphore>,
     /// Memory for bytes on their way to viewers.
@@ -76,11 +84,14 @@ impl Service {
     pub fn open(config: &Config) -> Result<Arc<Self>, StoreError> {
         let writers = Writers::new()?;
         let store = Arc::new(Store::open(&config.data_dir)?);
-        let used = store.allocated()?;
+        let room = Room::new(config.max_bytes.bytes(), config.min_free, store.used());
+        room.look_at_index(&store);
         let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
         Ok(Arc::new(Self {
-            room: Room::new(config.max_bytes.bytes(), used),
-            table: Table::default(),
+            room,
+            failures: Throttle::default(),
+            conflicts: Throttle::default(),
+            table: Arc::default(),
             ingest: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
             shares: Arc::default(),
             profiles: config.profiles,
@@ -180,7 +191,7 @@ impl Service {
                 let seq = self.store.next_seq();
                 let generation = GenerationRecord {
                     seq,
-                    segment_size: segment_size(&identity),
+                    segment_size: segment_size(&identity, self.room.segment_max()),
                     identity,
                     transfer,
                     headers,
@@ -197,19 +208,11 @@ impl Service {
         live.changed.notify_waiters();
         if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
-            let service = Arc::clone(self);
-            self.writers.spawn(move || service.remove_stored(&old));
+            let (service, live) = (Arc::clone(self), Arc::clone(live));
+            self.writers
+                .spawn(move || service.remove_ended(&live, &old));
         }
         seq
-    }
-
-    /// Removes what is stored of a generation that has ended. Blocks.
-    fn remove_stored(&self, old: &Stored) {
-        match self.store.remove_generation(old.place, &old.rows) {
-            Ok(()) => old.rows.ranges().for_each(|range| self.room.release(range)),
-            // The next start sweeps it.
-            Err(error) => tracing::error!(entity = %old.place.entity, %error, "dead bytes stay"),
-        }
     }
 
     /// The origin's answer must not be stored: whoever waits for it asks the origin.
@@ -220,73 +223,54 @@ impl Service {
 
     /// Reads stored bytes, at once when they are in the page cache; what turns out damaged is
     /// dropped, so that the caller finds a gap.
-    pub fn read(self: &Arc<Self>, live: &Arc<Live>, seq: u64, range: ByteRange) -> Reading {
+    pub fn read(self: &Arc<Self>, live: &Arc<Live>, seq: u64, range: ByteRange) -> Read {
         match self.try_read(live, seq, range, Patience::AtOnce) {
-            Err(error) if error.is_wait() => {
+            Ok(bytes) => Read::Done(bytes),
+            // To wait for the disk, or to take damaged bytes out of the index.
+            Err(_) => {
                 let (service, live) = (Arc::clone(self), Arc::clone(live));
-                let read = move || service.read_now(&live, seq, range);
-                Reading::Waits(tokio::task::spawn_blocking(read))
+                let read = move || service.read_and_heal(&live, seq, range);
+                Read::Waits(tokio::task::spawn_blocking(read))
             }
-            // The rows have to be dropped, which waits.
-            Err(StoreError::Damaged(_)) => {
-                let (service, live) = (Arc::clone(self), Arc::clone(live));
-                let read = move || service.read_now(&live, seq, range);
-                Reading::Waits(tokio::task::spawn_blocking(read))
-            }
-            read => Reading::Done(read.map_err(Error::from)),
         }
     }
 
     fn try_read(
         &self,
-        live: &Live,
+        live: &Arc<Live>,
         seq: u64,
         range: ByteRange,
         patience: Patience,
     ) -> Result<bytes::Bytes, StoreError> {
-        let (place, rows) = {
-            let state = live.state();
-            let generation = state.record.generation.as_ref().filter(|g| g.seq == seq);
-            let place = generation.ok_or(StoreError::Damaged(range))?.place(live.id);
-            (place, state.rows.within(range))
-        };
-        self.store.read(place, range, &rows, patience)
+        let reading = live.reading(seq, range, millis(SystemTime::now()));
+        let reading = reading.ok_or(StoreError::Damaged(range))?;
+        self.store
+            .read(reading.place, range, &reading.parts, patience)
     }
 
     /// Reads, and drops what is damaged. Blocks.
-    fn read_now(&self, live: &Live, seq: u64, range: ByteRange) -> Result<bytes::Bytes, Error> {
+    fn read_and_heal(
+        &self,
+        live: &Arc<Live>,
+        seq: u64,
+        range: ByteRange,
+    ) -> Result<bytes::Bytes, Error> {
         let result = self.try_read(live, seq, range, Patience::Wait);
-        match &result {
-            Err(StoreError::Damaged(row)) => {
-                tracing::warn!(entity = %live.id, %row, "damaged bytes are dropped");
-                self.drop_rows(live, seq, *row);
-                self.metrics.healed.inc();
+        let place = live.state().place(seq);
+        match (&result, place) {
+            (Err(StoreError::Damaged(part)), Some(place)) => {
+                let part = *part;
+                if self.drop_pieces(live, place, part) {
+                    tracing::warn!(entity = %live.id, %part, "damaged bytes are dropped");
+                    self.metrics.healed.inc();
+                    self.remove_husk(live, place, part.start() / place.segment_size);
+                }
             }
+            (Err(StoreError::Damaged(_)), None) | (Ok(_), _) => {}
             // The bytes may be good still.
-            Err(error) => tracing::error!(entity = %live.id, %range, %error, "not read"),
-            Ok(_) => {}
+            (Err(error), _) => tracing::error!(entity = %live.id, %range, %error, "not read"),
         }
         Ok(result?)
-    }
-
-    /// Takes the rows with a byte in `range` out of the index and the state.
-    fn drop_rows(&self, live: &Live, seq: u64, range: ByteRange) {
-        let place = {
-            let state = live.state();
-            let generation = state.record.generation.as_ref().filter(|g| g.seq == seq);
-            match generation {
-                Some(generation) => generation.place(live.id),
-                None => return,
-            }
-        };
-        let rows: Vec<_> = live.state().rows.within(range).ranges().collect();
-        for row in rows {
-            if let Err(error) = self.store.remove_row(place, row.start()) {
-                tracing::error!(entity = %live.id, %row, %error, "a damaged row stays indexed");
-            }
-            live.state().drop_row(place.seq, row);
-            self.room.release(row);
-        }
     }
 
     /// Removes an entity with everything that is stored of it, whoever uses it. The bytes that
@@ -307,28 +291,35 @@ impl Service {
         let Some(live) = self.known(id)? else {
             return Ok(None);
         };
-        let recording = live.record_lock();
+        let indexing = live.index_lock();
         let (bytes, old) = {
             let mut state = live.state();
             if !may_go(&state) {
                 return Ok(None);
             }
-            let bytes = state.stored.bytes();
+            let bytes = state
+                .record
+                .generation
+                .as_ref()
+                .map(|_| state.stored.bytes());
             let old = state.close();
             state.dirty = false;
+            state.record.pinned = false;
             (bytes, old)
         };
         self.store.remove_entity(id)?;
-        drop(recording);
+        drop(indexing);
         live.changed.notify_waiters();
-        let Some(old) = old else { return Ok(None) };
-        self.remove_stored(&old);
-        Ok(Some(bytes))
+        // Otherwise the last who still writes removes it.
+        if let Some(old) = old {
+            self.remove_ended(&live, &old);
+        }
+        Ok(bytes)
     }
 
     /// Writes the entity's record to the index, unless it has no generation. Blocks.
     fn record(&self, live: &Live) -> Result<(), StoreError> {
-        let _recording = live.record_lock();
+        let _indexing = live.index_lock();
         let record = {
             let mut state = live.state();
             state.dirty = false;
@@ -356,14 +347,15 @@ fn update(stored: &mut Vec<(String, String)>, new: Vec<(String, String)>) {
 }
 
 /// The segment size for an entity: 4 MiB, or less for a short one, so that its one file's offsets
-/// stay small; a power of two.
-fn segment_size(identity: &Generation) -> u64 {
+/// stay small, and where all the room is not `most` times a few; a power of two.
+fn segment_size(identity: &Generation, most: u64) -> u64 {
     const DEFAULT: u64 = 4 << 20;
     const SMALLEST: u64 = 64 << 10;
+    let most = 1 << most.clamp(SMALLEST, DEFAULT).ilog2();
     identity
         .complete_length
         .max(SMALLEST)
         .checked_next_power_of_two()
-        .unwrap_or(DEFAULT)
-        .min(DEFAULT)
+        .unwrap_or(most)
+        .min(most)
 }

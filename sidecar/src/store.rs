@@ -4,17 +4,22 @@
 //! its bytes (a crash in between leaves unindexed bytes, which nothing reads). Every function here
 //! blocks; callers run them off the async runtime.
 
+mod ages;
 mod buffers;
 mod handles;
 mod index;
 mod layout;
+mod migrate;
+mod rows;
 mod segments;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,8 +27,10 @@ use bytes::Bytes;
 use thiserror::Error;
 use viewcache_protocol::{ByteRange, EntityId};
 
+pub use ages::{Aged, Class, SegmentId, SegmentRecord};
 use index::Index;
-pub use layout::{EntityRecord, GenerationRecord, Row, Rows, millis};
+pub use layout::{EntityRecord, GenerationRecord, millis};
+pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
 pub use segments::Patience;
 use segments::Segments;
 
@@ -36,6 +43,51 @@ pub struct Place {
     pub seq: u64,
     /// Bytes in one segment file; a power of two, chosen when the generation was opened.
     pub segment_size: u64,
+}
+
+impl Place {
+    /// One of its segments.
+    pub const fn segment(self, segment: u64) -> SegmentId {
+        SegmentId {
+            entity: self.entity,
+            seq: self.seq,
+            segment,
+        }
+    }
+
+    /// The bytes of the segment that the byte at `offset` is in.
+    pub fn segment_range(self, offset: u64) -> ByteRange {
+        let start = offset / self.segment_size * self.segment_size;
+        ByteRange::new(start, start.saturating_add(self.segment_size))
+            .expect("a segment holds at least 64 KiB, and offsets end at 4 TiB")
+    }
+
+    /// The parts of a range by their segments.
+    pub fn by_segment(self, range: ByteRange) -> impl Iterator<Item = ByteRange> {
+        segments::by_segment(range, self.segment_size)
+    }
+}
+
+/// One change of what the index says of a generation, made as a whole or not at all.
+#[derive(Debug, Default)]
+pub struct Update {
+    /// What becomes of its rows.
+    pub rows: Change,
+    /// What becomes of its segments.
+    pub segments: Vec<SegmentChange>,
+    /// Its entity's record, when that changes too.
+    pub record: Option<EntityRecord>,
+}
+
+/// What the index says of a segment, before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentChange {
+    /// Its number.
+    pub segment: u64,
+    /// What the index says now; `None` when it says nothing.
+    pub before: Option<SegmentRecord>,
+    /// What it is to say; `None` when the segment goes.
+    pub after: Option<SegmentRecord>,
 }
 
 /// Why the store could not do its work.
@@ -69,7 +121,7 @@ impl StoreError {
 }
 
 /// The layout's number, kept in the data folder.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What was found of one entity.
 #[derive(Debug)]
@@ -78,51 +130,68 @@ pub struct Loaded {
     pub record: EntityRecord,
     /// The rows of its living generation.
     pub rows: Rows,
+    /// What the index says of its segments, by their numbers.
+    pub segments: Vec<(u64, SegmentRecord)>,
+}
+
+/// How much the file system holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Its size in bytes.
+    pub total: u64,
+    /// What this process may still write.
+    pub free: u64,
 }
 
 /// An open data folder.
 #[derive(Debug)]
 pub struct Store {
+    dir: PathBuf,
     index: Index,
     segments: Segments,
     /// The number of the next generation. Its upper half counts openings, so that no number is
     /// used twice although only openings are written down.
     next_seq: AtomicU64,
+    /// Bytes of disk that the segments were counted with on opening.
+    used: u64,
     /// Held for its lock.
     _lock: File,
 }
 
 impl Store {
-    /// Opens or creates the data folder, and removes what a crash left without an entity.
+    /// Opens or creates the data folder, brings an older format up to date, and removes what a
+    /// crash left without an entity.
     ///
     /// # Errors
     /// When it is locked, of another format, or cannot be read.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir)?;
         let lock = lock(dir)?;
-        check_format(dir)?;
+        let format = format(dir)?;
         let segments = Segments::open(&dir.join("segments"))?;
         let index = Index::open(&dir.join("index"))?;
+        if format == Some(1) {
+            tracing::info!("the index is brought from format 1 to format {FORMAT}");
+            migrate::migrate(&index)?;
+            index.sync()?;
+        }
+        if format != Some(FORMAT) {
+            write_format(dir)?;
+        }
         let next_seq = AtomicU64::new(u64::from(index.count_opening()?) << 32);
-        let living = |entity, seq| {
-            let record = index.entity(entity)?;
-            Ok(record
-                .and_then(|r| r.generation)
-                .is_some_and(|g| g.seq == seq))
-        };
-        let files = segments.sweep(living)?;
-        let generations = index.sweep(living)?;
-        if 0 < files || 0 < generations {
-            tracing::info!(
-                files,
-                generations,
-                "what a crash left of dead generations is removed"
-            );
+        let swept = sweep::sweep(&index, &segments)?;
+        if 0 < swept.files || 0 < swept.generations {
+            let sweep::Swept {
+                files, generations, ..
+            } = swept;
+            tracing::info!(files, generations, "what a crash left is removed");
         }
         Ok(Self {
+            dir: dir.to_owned(),
             index,
             segments,
             next_seq,
+            used: swept.used,
             _lock: lock,
         })
     }
@@ -137,11 +206,22 @@ impl Store {
         let Some(record) = self.index.entity(entity)? else {
             return Ok(None);
         };
-        let rows = match &record.generation {
-            Some(generation) => self.index.rows(entity, generation.seq)?,
-            None => Rows::default(),
+        let (rows, segments) = match &record.generation {
+            Some(generation) => {
+                let key = layout::generation_key(entity, generation.seq);
+                let segments = self.index.segments(&key)?;
+                (self.index.rows(entity, generation.seq)?, segments)
+            }
+            None => (Rows::default(), Vec::new()),
         };
-        Ok(Some(Loaded { record, rows }))
+        let segments = segments.into_iter();
+        Ok(Some(Loaded {
+            record,
+            rows,
+            segments: segments
+                .map(|(id, segment)| (id.segment, segment))
+                .collect(),
+        }))
     }
 
     /// Stores the entity's record.
@@ -158,71 +238,89 @@ impl Store {
         self.index.page(after, limit)
     }
 
-    /// Writes bytes that are not stored yet and then indexes them: what comes back is stored.
-    pub fn write(
-        &self,
-        place: Place,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<Vec<(u64, Row)>, StoreError> {
-        let mut rows = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let start = offset + at as u64;
-            let left = place.segment_size - start % place.segment_size;
-            let len = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len() - at);
-            let part = &bytes[at..at + len];
-            self.segments.write(place, start, part)?;
-            rows.push((start, Row::of(start, part)));
-            at += len;
-        }
-        self.index.put_rows(place.entity, place.seq, &rows)?;
-        Ok(rows)
+    /// Writes bytes that lie in one segment and are not stored yet. They are stored when they are
+    /// indexed too.
+    pub fn write(&self, place: Place, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        Ok(self.segments.write(place, offset, bytes)?)
     }
 
-    /// Reads stored bytes and checks every checksum that covers one of them.
+    /// Makes a change of the index.
+    pub fn update(&self, place: Place, update: &Update) -> Result<(), StoreError> {
+        let mut batch = self.index.batch();
+        batch.update(place.entity, place.seq, update);
+        batch.write()
+    }
+
+    /// Reads stored bytes, of which `parts` are the checked pieces, and checks them.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] names the row that is missing, short, or fails its checksum. A read
-    /// that would have to wait and may not is [`StoreError::is_wait`].
+    /// [`StoreError::Damaged`] names what is missing, short, or fails its checksum. A read that would
+    /// have to wait and must not is [`StoreError::is_wait`].
     pub fn read(
         &self,
         place: Place,
         range: ByteRange,
-        rows: &Rows,
+        parts: &[Checked],
         patience: Patience,
     ) -> Result<Bytes, StoreError> {
-        self.segments.read(place, range, rows, patience)
+        self.segments.read(place, range, parts, patience)
     }
 
-    /// Takes one row out: its bytes are no longer stored.
-    pub fn remove_row(&self, place: Place, offset: u64) -> Result<(), StoreError> {
-        self.index.remove_row(place.entity, place.seq, offset)
+    /// Gives back the whole blocks of bytes in one segment that no row holds. They come back.
+    pub fn discard(&self, place: Place, part: ByteRange) -> Result<Option<ByteRange>, StoreError> {
+        Ok(self.segments.discard(place, part)?)
     }
 
-    /// Takes one segment out and gives its space back.
-    pub fn remove_segment(&self, place: Place, segment: u64) -> Result<(), StoreError> {
-        let start = segment * place.segment_size;
-        self.index
-            .remove_rows(place.entity, place.seq, start..start + place.segment_size)?;
-        self.segments.remove(place, segment)?;
-        Ok(())
+    /// Removes a segment's file, of which the index says nothing any more.
+    pub fn unlink(&self, id: SegmentId) -> Result<(), StoreError> {
+        Ok(self.segments.remove(id)?)
     }
 
-    /// Takes a whole generation out of which `rows` are stored. They leave the index first, so that
-    /// nothing points at a missing file.
-    pub fn remove_generation(&self, place: Place, rows: &Rows) -> Result<(), StoreError> {
-        self.index
-            .remove_rows(place.entity, place.seq, 0..u64::MAX)?;
-        let mut segments: Vec<u64> = rows
-            .ranges()
-            .map(|range| range.start() / place.segment_size)
-            .collect();
-        segments.dedup();
-        for segment in segments {
-            self.segments.remove(place, segment)?;
+    /// The segments that are next to be evicted, after `after`, at most `limit`; never pinned ones.
+    pub fn oldest(&self, after: Option<Aged>, limit: usize) -> Result<Vec<Aged>, StoreError> {
+        self.index.oldest(after, limit)
+    }
+
+    /// Takes a segment out of an entity that is not in memory, and the entity with its last one.
+    /// The room that it was counted with comes back.
+    pub fn evict(&self, aged: Aged) -> Result<u64, StoreError> {
+        let SegmentId {
+            entity,
+            seq,
+            segment,
+        } = aged.id;
+        let mut batch = self.index.batch();
+        let known = self.index.segment(aged.id)?;
+        // An age without its segment leads nowhere.
+        batch.remove(index::Family::Ages, &ages::age_key(aged));
+        batch.change_segment(aged.id, known, None);
+        let record = self.index.entity(entity)?;
+        let living = record.and_then(|r| r.generation).filter(|g| g.seq == seq);
+        if let Some(generation) = living {
+            let place = generation.place(entity);
+            let range = place.segment_range(segment * place.segment_size);
+            batch.remove_rows_in(entity, seq, range)?;
+            let key = layout::generation_key(entity, seq);
+            if self
+                .index
+                .segments(&key)?
+                .iter()
+                .all(|(id, _)| *id == aged.id)
+            {
+                batch.remove_entity(entity);
+            }
+        }
+        batch.write()?;
+        self.segments.remove(aged.id)?;
+        Ok(known.map_or(0, |known| known.allocated))
+    }
+
+    /// Takes a whole generation out. Its rows leave the index first, so that nothing points at a
+    /// missing file. `segments` may have files although the index does not know them.
+    pub fn remove_generation(&self, place: Place, segments: &[u64]) -> Result<(), StoreError> {
+        let indexed = self.index.remove_generation(place.entity, place.seq)?;
+        for segment in indexed.iter().chain(segments) {
+            self.segments.remove(place.segment(*segment))?;
         }
         Ok(())
     }
@@ -232,9 +330,37 @@ impl Store {
         self.index.remove_entity(entity)
     }
 
-    /// Bytes of disk that the segment files occupy.
-    pub fn allocated(&self) -> Result<u64, StoreError> {
-        Ok(self.segments.allocated()?)
+    /// Brings the index to the disk, so that a power loss takes no more than what came since.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.index.sync()
+    }
+
+    /// Bytes of disk that the segments were counted with when the folder was opened.
+    pub const fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// What the file system says of the data folder's disk.
+    pub fn disk(&self) -> io::Result<Disk> {
+        let stat = rustix::fs::statvfs(&self.dir)?;
+        Ok(Disk {
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    /// Bytes of disk that the index occupies.
+    pub fn index_bytes(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for file in std::fs::read_dir(self.dir.join("index"))? {
+            match file?.metadata() {
+                Ok(metadata) => bytes += metadata.blocks() * 512,
+                // RocksDB has removed it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(bytes)
     }
 }
 
@@ -250,20 +376,26 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn check_format(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join("format");
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim() == FORMAT.to_string() => Ok(()),
-        Ok(text) => Err(StoreError::Format(
-            dir.to_owned(),
-            text.trim().chars().take(32).collect(),
-        )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // In one step: a crash must not leave an empty file, which would be refused.
-            let new = dir.join("format.new");
-            std::fs::write(&new, format!("{FORMAT}\n"))?;
-            Ok(std::fs::rename(new, path)?)
-        }
+/// The folder's format, if it is one that can be read; `None` in a new folder.
+fn format(dir: &Path) -> Result<Option<u32>, StoreError> {
+    match std::fs::read_to_string(dir.join("format")) {
+        Ok(text) => match text.trim().parse() {
+            Ok(format @ 1..=FORMAT) => Ok(Some(format)),
+            _ => Err(StoreError::Format(
+                dir.to_owned(),
+                text.trim().chars().take(32).collect(),
+            )),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// In one step: a crash must not leave an empty file, which would be refused.
+fn write_format(dir: &Path) -> Result<(), StoreError> {
+    let new = dir.join("format.new");
+    std::fs::write(&new, format!("{FORMAT}\n"))?;
+    File::open(&new)?.sync_all()?;
+    std::fs::rename(new, dir.join("format"))?;
+    Ok(File::open(dir)?.sync_all()?)
 }

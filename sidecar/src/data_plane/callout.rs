@@ -138,7 +138,9 @@ where
 fn stopped(refusal: Refusal) -> Response {
     let status = match refusal {
         // Not 5xx: outlier detection would eject a sidecar that serves well.
-        Refusal::Busy | Refusal::Full | Refusal::Disk => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Busy | Refusal::Full | Refusal::Disk | Refusal::Fragments => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Refusal::Dead => StatusCode::GONE,
     };
     let mut response = status.into_response();

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::live::{Live, Next, Snapshot, Spot, State};
 use crate::origin::Asker;
 use crate::pace::Pace;
-use crate::service::{Reading, Service, StreamShare};
+use crate::service::{Read, Service, StreamShare};
 use crate::terms::Terms;
 
 /// A response being streamed. Its frames are made when they are asked for; dropped, it leaves what
@@ -181,12 +181,12 @@ impl Stream {
         };
         let begun = self.reading.take().filter(|(at, _)| *at == self.at);
         let reading = match begun {
-            Some((_, waits)) => Reading::Waits(waits),
+            Some((_, waits)) => Read::Waits(waits),
             None => self.service.read(&self.live, self.seq, range),
         };
         let (read, waited) = match reading {
-            Reading::Done(read) => (Ok(read), false),
-            Reading::Waits(waits) => {
+            Read::Done(bytes) => (Ok(Ok(bytes)), false),
+            Read::Waits(waits) => {
                 let read = tokio::time::timeout(self.terms.stall, waits).await;
                 let read = read.map(|joined| joined.unwrap_or_else(|error| Err(error.into())));
                 (read, true)
@@ -235,9 +235,9 @@ impl Stream {
 
     fn begin_read(&self, range: ByteRange) -> Option<(u64, JoinHandle<Result<Bytes, Error>>)> {
         match self.service.read(&self.live, self.seq, range) {
-            Reading::Waits(waits) => Some((range.start(), waits)),
+            Read::Waits(waits) => Some((range.start(), waits)),
             // In the page cache after all: it is read again, at once, when its turn comes.
-            Reading::Done(_) => None,
+            Read::Done(_) => None,
         }
     }
 

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use viewcache_protocol::{FillId, Generation, Profile, Validator};
 
 use super::*;
+use crate::error::Refusal;
 use crate::fills::{OVERTAKEN, Role};
+use crate::store::Row;
 
 const WINDOW: u64 = 1000;
 const STALL: Duration = Duration::from_secs(2);
@@ -107,6 +109,15 @@ impl World {
             .leads
             .begin(FILL, Role::Own, 1, range(start, end), self.now);
     }
+}
+
+/// Stores a reserved part as a writer does, at `now`.
+fn store(state: &mut State, part: ByteRange, now: u64) -> Result<(), Refusal> {
+    state.house(1, part)?;
+    let bytes: Vec<u8> = (part.start()..part.end()).map(|at| at as u8).collect();
+    let update = state.adding(1, part, Row::of(part.start(), &bytes), now)?;
+    state.apply(1, Some(part), update);
+    Ok(())
 }
 
 fn miss(forward: ForwardToken, grant: bool) -> Judgement {
@@ -236,10 +247,12 @@ fn reserved_bytes_are_written_once() {
     assert_eq!(parts, [range(100, 200)]);
     let (_, parts) = state.reserve(1, range(150, 300)).unwrap();
     assert_eq!(parts, [range(200, 300)]);
-    let row = Row::of(100, &[7; 100]);
-    assert!(state.written(1, range(100, 200), Some(vec![(100, row)])));
-    assert!(state.written(1, range(200, 300), None));
+    let place = generation(1, true, world.wall).place(world.live.id);
+    assert_eq!(store(&mut state, range(100, 200), 5), Ok(()));
+    assert!(state.finish(place, range(100, 200)).is_none());
+    assert!(state.finish(place, range(200, 300)).is_none());
     assert!(state.stored.covers(range(0, 200)) && !state.stored.touches(range(200, 300)));
+    assert!(state.writing.is_empty());
     assert!(state.reserve(2, range(0, 10)).is_none());
     // Bytes beyond the complete length belong to nothing.
     let (_, parts) = state.reserve(1, range(990, 1100)).unwrap();
@@ -251,10 +264,12 @@ fn a_new_generation_forgets_the_old_ones_bytes() {
     let world = World::storing(true, &[(0, 100)]);
     let mut state = world.live.state();
     state.reserve(1, range(100, 200)).unwrap();
-    let old = state.open(generation(2, true, world.wall)).unwrap();
-    assert_eq!(old.place.seq, 1);
+    // What is being written of the old one is waited for.
+    assert!(state.open(generation(2, true, world.wall)).is_none());
     assert_eq!(state.stored.bytes(), 0);
-    assert!(!state.written(1, range(100, 200), None));
+    let place = generation(1, true, world.wall).place(world.live.id);
+    let old = state.finish(place, range(100, 200)).unwrap();
+    assert_eq!((old.place, &old.segments[..]), (place, &[0][..]));
     let spot = world.spot(0, 10, world.now);
     assert_eq!(state.next(1, spot, world.now), Next::Gone);
 }

@@ -45,6 +45,7 @@ struct Entity {
     status: Status,
     /// Why it is stale, when it is.
     stale_reason: Option<StaleReason>,
+    pinned: bool,
     complete_length: Option<u64>,
     cached_bytes: u64,
     started_at: String,
@@ -103,6 +104,7 @@ impl Entity {
             key: record.key,
             status,
             stale_reason: stale_reason.filter(|_| !fetching),
+            pinned: record.pinned,
             complete_length,
             cached_bytes,
             started_at: rfc3339(record.started_at),
@@ -204,6 +206,16 @@ pub(super) async fn remove(id: EntityId, service: Arc<Service>) -> Response {
             warp::reply::json(&serde_json::json!({"entities": 1, "bytes": bytes})).into_response()
         }
         Ok(None) => unknown(id),
+        Err(error) => failed(&error),
+    }
+}
+
+/// `PUT` and `DELETE` of an entity's pin.
+pub(super) async fn pin(id: EntityId, pinned: bool, service: Arc<Service>) -> Response {
+    let done = tokio::task::spawn_blocking(move || service.pin(id, pinned));
+    match done.await.map_err(Error::from).and_then(|done| Ok(done?)) {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => unknown(id),
         Err(error) => failed(&error),
     }
 }

@@ -15,7 +15,6 @@ use super::Service;
 use crate::error::{Error, Refusal};
 use crate::fills::Role;
 use crate::live::Live;
-use crate::store::{Place, Row, StoreError};
 
 /// How long a chunk waits for its `begin`: they travel on different connections.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
@@ -175,22 +174,20 @@ impl Service {
         let (place, parts) = live.state().reserve(seq, range).ok_or(Refusal::Dead)?;
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         let stored = self.writers.spawn(move || {
+            service.compare(&live, seq, offset, &bytes);
             let mut result = Ok(());
             for part in parts {
                 let (from, to) = (part.start() - offset, part.end() - offset);
                 let bytes = &bytes[from as usize..to as usize];
-                let written = service.write(&live, place, part, bytes);
+                let written = service.store_part(&live, place, part, bytes);
+                let ended = live.state().finish(place, part);
                 if let Err(refusal) = written {
                     service.refuse(refusal, part.len());
+                    service.remove_husk(&live, place, part.start() / place.segment_size);
                     result = Err(refusal);
                 }
-                let wrote = written.is_ok();
-                let living = live.state().written(seq, part, written.ok());
-                if !living {
-                    if wrote {
-                        service.remove_late(place, part);
-                    }
-                    result = Err(Refusal::Dead);
+                if let Some(ended) = ended {
+                    service.remove_ended(&live, &ended);
                 }
             }
             live.state().dirty = true;
@@ -201,50 +198,12 @@ impl Service {
         Ok(stored)
     }
 
-    fn write(
-        &self,
-        live: &Live,
-        place: Place,
-        part: ByteRange,
-        bytes: &[u8],
-    ) -> Result<Vec<(u64, Row)>, Refusal> {
-        let failed = |error: StoreError| {
-            tracing::error!(entity = %place.entity, %part, %error, "a chunk is dropped");
-            Refusal::Disk
-        };
-        // Rows without their record would be swept at the next start.
-        let recorded = live.state().recorded == Some(place.seq);
-        if !recorded {
-            self.record(live).map_err(failed)?;
-        }
-        if !self.reserve_room(part) {
-            return Err(Refusal::Full);
-        }
-        let written = self.store.write(place, part.start(), bytes);
-        self.room.settle(part, written.is_ok());
-        if written.is_ok() {
-            self.metrics.stored_bytes.inc_by(part.len());
-        }
-        written.map_err(failed)
-    }
-
     /// Counts bytes that are not stored.
     pub fn refuse(&self, refusal: Refusal, bytes: u64) {
         self.metrics
             .refused
             .get_or_create(&[("reason", refusal.as_str())])
             .inc_by(bytes);
-    }
-
-    /// Bytes that were written while their generation died are removed again.
-    fn remove_late(&self, place: Place, part: ByteRange) {
-        self.room.release(part);
-        let segments = part.start() / place.segment_size..=(part.end() - 1) / place.segment_size;
-        for segment in segments {
-            if let Err(error) = self.store.remove_segment(place, segment) {
-                tracing::error!(entity = %place.entity, segment, %error, "a dead segment stays");
-            }
-        }
     }
 
     /// Counts a request answered from the store alone.

@@ -1,150 +1,230 @@
-//! How much disk may be used, and what goes when it is not enough.
+//! How much disk may be used: what is taken is counted before it is written.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
+use std::time::Instant;
 
-use viewcache_protocol::{ByteRange, EntityId};
+use crate::config::MinFree;
+use crate::store::{Disk, Store};
 
-use super::Service;
-use crate::store::StoreError;
+/// What the data folder may take beside the segments (README, Limits).
+const INDEX_MAX: u64 = 32 << 20;
 
-/// What a file system gives out at a time.
-const BLOCK: u64 = 4096;
+/// What the index may write before it is looked at again: it merges its files as it likes.
+const INDEX_SPARE: u64 = 8 << 20;
 
-/// The bytes in use and their limit.
+/// The same for the free space, which is looked at before every write.
+const FREE_SPARE: u64 = 4 << 20;
+
+/// The bytes in use and their limits.
 #[derive(Debug)]
 pub(super) struct Room {
     max: u64,
+    min_free: MinFree,
     /// Bytes of disk in use, with those that are being written.
     used: AtomicU64,
-    /// Bytes that are being written.
+    /// Bytes that are being written: the file system does not count them yet.
     pending: AtomicU64,
-    /// Held by the one thread that makes room.
-    making: Mutex<()>,
+    /// Bytes of disk that the index occupies.
+    index: AtomicU64,
+    /// Held from looking at the free space until what is taken of it counts as pending.
+    taking: Mutex<()>,
+    /// Held by the one thread that makes room; until when trying again is no use.
+    making: Mutex<Option<Instant>>,
+    /// How often room was made.
+    rounds: Mutex<u64>,
+    made: Condvar,
+    /// Whether somebody makes room ahead of need.
+    pub(super) evicting: AtomicBool,
+}
+
+/// What came of asking for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// It is taken, and there is more.
+    Plenty,
+    /// It is taken, and little is left.
+    Scarce,
+    /// It is not there.
+    Short,
+}
+
+/// The room at one moment. Pure.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    used: u64,
+    pending: u64,
+    /// How much may be used.
+    limit: u64,
+    /// How much the disk has left.
+    free: u64,
+    /// How much it must keep.
+    floor: u64,
+}
+
+impl Look {
+    /// How much must go so that `bytes` more fit.
+    const fn short(&self, bytes: u64) -> u64 {
+        let over = self.used.saturating_add(bytes).saturating_sub(self.limit);
+        let under = self
+            .floor
+            .saturating_add(self.pending)
+            .saturating_add(bytes)
+            .saturating_sub(self.free);
+        if over < under { under } else { over }
+    }
+
+    /// How much is kept ready for the next writes.
+    const fn headroom(&self) -> u64 {
+        const MOST: u64 = 64 << 20;
+        let part = self.limit / 64;
+        if part < MOST { part } else { MOST }
+    }
 }
 
 impl Room {
-    pub(super) const fn new(max: u64, used: u64) -> Self {
-        let (used, pending) = (AtomicU64::new(used), AtomicU64::new(0));
-        let making = Mutex::new(());
+    pub(super) fn new(max: u64, min_free: MinFree, used: u64) -> Self {
         Self {
             max,
-            used,
+            min_free,
+            used: AtomicU64::new(used),
+            pending: AtomicU64::new(0),
+            index: AtomicU64::new(0),
+            taking: Mutex::new(()),
+            making: Mutex::new(None),
+            rounds: Mutex::new(0),
+            made: Condvar::new(),
+            evicting: AtomicBool::new(false),
+        }
+    }
+
+    /// The largest that a segment should be, so that there are many to choose from.
+    pub(super) const fn segment_max(&self) -> u64 {
+        self.max / 64
+    }
+
+    /// Bytes of disk that the segments are counted with.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the index again, which takes from the limit what it takes too much.
+    pub(super) fn look_at_index(&self, store: &Store) {
+        match store.index_bytes() {
+            Ok(bytes) => self.index.store(bytes, Ordering::Relaxed),
+            Err(error) => tracing::error!(%error, "the index cannot be measured"),
+        }
+    }
+
+    fn look(&self, store: &Store) -> Look {
+        // Before the file system is asked: what is written in between counts twice, never not.
+        let pending = self.pending.load(Ordering::SeqCst);
+        // A disk that does not tell is not held against it: writing will tell.
+        let disk = store.disk().unwrap_or(Disk {
+            total: 0,
+            free: u64::MAX,
+        });
+        let index = self.index.load(Ordering::Relaxed) + INDEX_SPARE;
+        Look {
+            used: self.used(),
             pending,
-            making,
+            limit: self.max.saturating_sub(index.saturating_sub(INDEX_MAX)),
+            free: disk.free,
+            floor: self.min_free.bytes(disk.total).saturating_add(FREE_SPARE),
         }
     }
 
-    fn fits(&self, bytes: u64) -> bool {
-        self.used.load(Ordering::Relaxed) + bytes <= self.max
-    }
-
-    /// Takes `bytes` unless that passes the limit.
-    fn take(&self, bytes: u64) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before + bytes <= self.max;
-        if fits {
-            self.pending.fetch_add(bytes, Ordering::Relaxed);
+    /// Takes `bytes` when they fit.
+    pub(super) fn take(&self, store: &Store, bytes: u64) -> Take {
+        let _taking = lock(&self.taking);
+        let look = self.look(store);
+        if 0 < look.short(bytes) {
+            return Take::Short;
+        }
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.pending.fetch_add(bytes, Ordering::SeqCst);
+        if 0 < look.short(bytes + look.headroom()) {
+            Take::Scarce
         } else {
-            self.used.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
-    }
-
-    /// The run that room was taken for is written, or could not be.
-    pub(super) fn settle(&self, range: ByteRange, written: bool) {
-        self.pending.fetch_sub(blocks(range), Ordering::Relaxed);
-        if !written {
-            self.release(range);
+            Take::Plenty
         }
     }
 
-    /// A stored run has been removed.
-    pub(super) fn release(&self, range: ByteRange) {
-        let less = |used: u64| Some(used.saturating_sub(blocks(range)));
+    /// How much must go so that `bytes` more fit, and so much that the next writes find room too.
+    pub(super) fn short(&self, store: &Store, bytes: u64) -> (u64, u64) {
+        let look = self.look(store);
+        let ample = look.short(bytes + 2 * look.headroom());
+        (look.short(bytes), ample)
+    }
+
+    /// What room was taken for is written, or will not be.
+    pub(super) fn settle(&self, bytes: u64) {
+        self.pending.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Room is given back.
+    pub(super) fn release(&self, bytes: u64) {
+        let less = |used: u64| Some(used.saturating_sub(bytes));
         // The closure never declines.
         let _ = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
-}
 
-/// The disk that a run of bytes takes: rounded out to blocks.
-const fn blocks(range: ByteRange) -> u64 {
-    range.end().next_multiple_of(BLOCK) - range.start() / BLOCK * BLOCK
-}
-
-impl Service {
-    /// Takes room for a run before it is written, evicting what was used least recently when
-    /// there is none. False when nothing may go, or when another thread is making room already:
-    /// the chunk is then left out, and nobody waits. Blocks.
-    pub(super) fn reserve_room(&self, range: ByteRange) -> bool {
-        let bytes = blocks(range);
-        if self.room.take(bytes) {
-            return true;
+    /// The right to make room; `None` while another has it.
+    pub(super) fn make(&self) -> Option<MutexGuard<'_, Option<Instant>>> {
+        match self.making.try_lock() {
+            Ok(making) => Some(making),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
-        let making = match self.room.making.try_lock() {
-            Ok(making) => making,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
-        if !self.room.fits(bytes)
-            && let Err(error) = self.make_room(bytes)
-        {
-            tracing::error!(%error, "no room could be made");
-        }
-        drop(making);
-        self.room.take(bytes)
     }
 
-    /// Removes the entities used least recently until the limit leaves a twentieth free, so that
-    /// the next writes find room at once.
-    fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
-        // What is counted errs on the full side where runs share a block; the file system knows.
-        let used = self.store.allocated()? + self.room.pending.load(Ordering::Relaxed);
-        self.room.used.store(used, Ordering::Relaxed);
-        let target = (self.room.max - self.room.max / 20).saturating_sub(bytes);
-        for id in self.by_age()? {
-            if self.room.used.load(Ordering::Relaxed) <= target {
-                break;
-            }
-            match self.remove(id, |state| !state.busy()) {
-                Ok(Some(removed)) => {
-                    tracing::info!(entity = %id, bytes = removed, "evicted");
-                    self.metrics.evictions.inc();
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!(entity = %id, %error, "could not be evicted"),
-            }
-        }
-        Ok(())
+    pub(super) fn round(&self) -> u64 {
+        *lock(&self.rounds)
     }
 
-    /// The entities that nobody is using, least recently used first.
-    fn by_age(&self) -> Result<Vec<EntityId>, StoreError> {
-        const PAGE: usize = 1000;
-        let mut found = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.store.page(after, PAGE)?;
-            after = page.last().map(|(id, _)| *id);
-            for (id, record) in page {
-                let (last_accessed, idle) = match self.table.find(id) {
-                    Some(live) => {
-                        let state = live.state();
-                        (state.record.last_accessed, !state.busy())
-                    }
-                    None => (record.last_accessed, true),
-                };
-                if idle {
-                    found.push((last_accessed, id));
-                }
-            }
-            if after.is_none() {
-                break;
-            }
+    /// Room has been made, or could not be: whoever waits looks again.
+    pub(super) fn tell(&self) {
+        *lock(&self.rounds) += 1;
+        self.made.notify_all();
+    }
+
+    /// Waits for the end of the round after `seen`, until `deadline` at the most.
+    pub(super) fn wait(&self, seen: u64, deadline: Instant) {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let rounds = lock(&self.rounds);
+        // Either way the room is looked at again.
+        drop(
+            self.made
+                .wait_timeout_while(rounds, patience, |now| *now == seen),
+        );
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_fits_passes_no_limit(used in 0..1000u64, pending in 0..1000u64, limit in 0..1000u64, free in 0..1000u64, floor in 0..1000u64, bytes in 1..1000u64) {
+            let pending = pending.min(used);
+            let look = Look { used, pending, limit, free, floor };
+            let fits = used + bytes <= limit && floor + pending + bytes <= free;
+            prop_assert_eq!(look.short(bytes) == 0, fits);
+            // What goes leaves the disk too.
+            let gone = look.short(bytes);
+            let after = Look { used: used.saturating_sub(gone), free: free + gone, ..look };
+            prop_assert!(used < gone || after.short(bytes) == 0);
         }
-        found.sort_unstable();
-        Ok(found.into_iter().map(|(_, id)| id).collect())
     }
 }

@@ -8,19 +8,39 @@ use viewcache_protocol::{EntityId, EntityKey};
 
 use super::Service;
 use crate::error::Error;
-use crate::live::Live;
-use crate::store::{EntityRecord, Loaded, StoreError};
+use crate::live::{Live, State};
+use crate::store::{EntityRecord, Loaded, StoreError, millis};
 
 /// How many entities stay in memory although nobody uses them.
 const IDLE_ENTITIES: usize = 10_000;
 
+/// How many entities can be loaded at once.
+const LOADING: usize = 64;
+
+/// How long an entity of which nothing is stored is remembered.
+const HOLLOW: Duration = Duration::from_secs(60);
+
 /// The entities in memory by their id.
-#[derive(Debug, Default)]
-pub(super) struct Table(Mutex<HashMap<EntityId, Arc<Live>>>);
+#[derive(Debug)]
+pub(super) struct Table {
+    entries: Mutex<HashMap<EntityId, Arc<Live>>>,
+    /// Held while an entity comes into memory, and while what is stored of one that is not there
+    /// changes; each for the ids that share it.
+    loading: [Mutex<()>; LOADING],
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            loading: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+}
 
 impl Table {
     fn entries(&self) -> MutexGuard<'_, HashMap<EntityId, Arc<Live>>> {
-        self.0
+        self.entries
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -29,7 +49,28 @@ impl Table {
         self.entries().get(&id).cloned()
     }
 
-    fn all(&self) -> Vec<Arc<Live>> {
+    /// The right to take this entity into memory; for blocking threads.
+    pub(super) fn loading(&self, id: EntityId) -> MutexGuard<'_, ()> {
+        let at = usize::from(id.as_bytes()[0]) % LOADING;
+        self.loading[at]
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The entity in memory, or what `load` makes of it.
+    fn find_or_load(
+        &self,
+        id: EntityId,
+        load: impl FnOnce() -> Result<Option<Live>, StoreError>,
+    ) -> Result<Option<Arc<Live>>, StoreError> {
+        let _loading = self.loading(id);
+        if let Some(live) = self.find(id) {
+            return Ok(Some(live));
+        }
+        Ok(load()?.map(|live| self.keep(live)))
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Live>> {
         self.entries().values().cloned().collect()
     }
 
@@ -66,12 +107,20 @@ impl Service {
         if let Some(live) = self.table.find(id) {
             return Ok(live);
         }
-        let store = Arc::clone(&self.store);
-        let loaded = tokio::task::spawn_blocking(move || store.load(id)).await??;
         let terms = self.profiles.terms(key.profile());
-        Ok(self
-            .table
-            .keep(Live::new(key, loaded, terms, SystemTime::now())))
+        let (store, table, key) = (
+            Arc::clone(&self.store),
+            Arc::clone(&self.table),
+            key.clone(),
+        );
+        let load = move || {
+            let loaded = table.find_or_load(id, || {
+                let loaded = store.load(id)?;
+                Ok(Some(Live::new(&key, loaded, terms, SystemTime::now())))
+            })?;
+            Ok(loaded.expect("an entity that is not stored is a new one"))
+        };
+        tokio::task::spawn_blocking(load).await?
     }
 
     /// The entity with this id, if there is one. Blocks.
@@ -82,13 +131,14 @@ impl Service {
         if let Some(live) = self.table.find(id) {
             return Ok(Some(live));
         }
-        let loaded = self.store.load(id)?;
-        Ok(loaded.map(|loaded| {
-            let key = loaded.record.key.clone();
-            let terms = self.profiles.terms(key.profile());
-            self.table
-                .keep(Live::new(&key, Some(loaded), terms, SystemTime::now()))
-        }))
+        self.table.find_or_load(id, || {
+            let loaded = self.store.load(id)?;
+            Ok(loaded.map(|loaded| {
+                let key = loaded.record.key.clone();
+                let terms = self.profiles.terms(key.profile());
+                Live::new(&key, Some(loaded), terms, SystemTime::now())
+            }))
+        })
     }
 
     /// A page of entities with how many of their bytes are stored, in the order of their ids.
@@ -133,18 +183,35 @@ impl Service {
         }
     }
 
-    /// Writes changed records to the store and lets go of idle entities. Blocks.
+    /// Writes changed records and ages to the store, brings them to the disk, and lets go of idle
+    /// entities. Blocks.
     pub fn persist(&self) {
+        let long_ago = millis(SystemTime::now() - HOLLOW);
         for live in self.table.all() {
-            let dirty = {
+            let hollow = |state: &State| {
+                let kept = state.busy() || state.record.pinned || !state.stored.is_empty();
+                !kept && state.record.last_accessed < long_ago
+            };
+            let (dirty, touched, empty) = {
                 let mut state = live.state();
                 state.expire(Instant::now());
-                state.dirty
+                let empty = state.record.generation.is_some() && hollow(&state);
+                (state.dirty, !state.touched.is_empty(), empty)
             };
             if dirty && let Err(error) = self.record(&live) {
                 tracing::error!(entity = %live.id, %error, "its record could not be stored");
             }
+            if touched {
+                self.age(&live);
+            }
+            if empty && let Err(error) = self.remove(live.id, hollow) {
+                tracing::error!(entity = %live.id, %error, "its empty record stays");
+            }
         }
         self.table.trim();
+        if let Err(error) = self.store.sync() {
+            tracing::error!(%error, "the index could not be brought to the disk");
+        }
+        self.room.look_at_index(&self.store);
     }
 }

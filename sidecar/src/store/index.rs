@@ -1,25 +1,63 @@
-//! The RocksDB side of the store: entities and rows.
+//! The RocksDB side of the store: entities, rows and the ages of segments.
+
+mod batch;
 
 use std::fmt;
-use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, WriteBatch,
+    ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, PrefixRange,
+    ReadOptions,
 };
 use viewcache_protocol::EntityId;
 
 use super::StoreError;
-use super::layout::{self, EntityRecord, Row, Rows};
+use super::ages::{self, Aged, Class, SegmentId, SegmentRecord};
+use super::layout::{self, EntityRecord};
+use super::rows::Rows;
+use batch::Batch;
 
-const ENTITIES: &str = "entities";
-const ROWS: &str = "extents";
-const META: &str = "meta";
+/// One kind of what the index holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Entities,
+    Rows,
+    Segments,
+    Ages,
+    Meta,
+}
+
+impl Family {
+    const ALL: [Self; 5] = [
+        Self::Entities,
+        Self::Rows,
+        Self::Segments,
+        Self::Ages,
+        Self::Meta,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Entities => "entities",
+            Self::Rows => "extents",
+            Self::Segments => "segments",
+            Self::Ages => "ages",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// A key and its value.
+type Entry = (Box<[u8]>, Box<[u8]>);
+
 const OPENINGS: &[u8] = b"openings";
 
 /// The index: small, and written with every chunk.
 pub(super) struct Index {
     db: DB,
+    /// Whether something was written since the log was last synced.
+    unsynced: AtomicBool,
 }
 
 impl fmt::Debug for Index {
@@ -32,41 +70,44 @@ impl fmt::Debug for Index {
 
 impl Index {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut options = Options::default();
+        let mut options = options();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        // The data folder has to stay near `max_bytes`: small buffers, a small log, few old files.
-        options.set_write_buffer_size(4 << 20);
-        options.set_max_total_wal_size(8 << 20);
-        options.set_keep_log_file_num(2);
-        options.set_max_log_file_size(1 << 20);
-        options.set_recycle_log_file_num(0);
-        options.set_manifest_preallocation_size(64 << 10);
-        let families = [ENTITIES, ROWS, META].map(|name| {
-            let mut family = Options::default();
-            family.set_write_buffer_size(4 << 20);
-            ColumnFamilyDescriptor::new(name, family)
-        });
         Ok(Self {
-            db: DB::open_cf_descriptors(&options, path, families)?,
+            db: DB::open_cf_descriptors(&options, path, families())?,
+            unsynced: AtomicBool::new(false),
         })
     }
 
-    fn family(&self, name: &str) -> &ColumnFamily {
+    fn family(&self, family: Family) -> &ColumnFamily {
         self.db
-            .cf_handle(name)
+            .cf_handle(family.name())
             .expect("every family is opened in open()")
+    }
+
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// Brings what was written to the disk, when something was.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        if self.unsynced.swap(false, Ordering::Relaxed) {
+            self.db
+                .flush_wal(true)
+                .inspect_err(|_| self.unsynced.store(true, Ordering::Relaxed))?;
+        }
+        Ok(())
     }
 
     /// How often the folder has been opened, this time included.
     pub(super) fn count_opening(&self) -> Result<u32, StoreError> {
-        let value = self.db.get_cf(self.family(META), OPENINGS)?;
+        let value = self.db.get_cf(self.family(Family::Meta), OPENINGS)?;
         let before = value
             .and_then(|v| v.try_into().ok())
             .map_or(0, u32::from_be_bytes);
         let now = before.saturating_add(1);
         self.db
-            .put_cf(self.family(META), OPENINGS, now.to_be_bytes())?;
+            .put_cf(self.family(Family::Meta), OPENINGS, now.to_be_bytes())?;
         Ok(now)
     }
 
@@ -75,7 +116,7 @@ impl Index {
     pub(super) fn entity(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
         let value = self
             .db
-            .get_pinned_cf(self.family(ENTITIES), entity.as_bytes())?;
+            .get_pinned_cf(self.family(Family::Entities), entity.as_bytes())?;
         match value.map(|value| layout::decode_entity(&value)).transpose() {
             Ok(record) => Ok(record),
             Err(error) => {
@@ -91,16 +132,15 @@ impl Index {
         entity: EntityId,
         record: &EntityRecord,
     ) -> Result<(), StoreError> {
-        let value = layout::encode_entity(record);
-        Ok(self
-            .db
-            .put_cf(self.family(ENTITIES), entity.as_bytes(), value)?)
+        let mut batch = self.batch();
+        batch.put_entity(entity, record);
+        batch.write()
     }
 
     pub(super) fn remove_entity(&self, entity: EntityId) -> Result<(), StoreError> {
-        Ok(self
-            .db
-            .delete_cf(self.family(ENTITIES), entity.as_bytes())?)
+        let mut batch = self.batch();
+        batch.remove_entity(entity);
+        batch.write()
     }
 
     pub(super) fn page(
@@ -111,7 +151,7 @@ impl Index {
         let start = after.map_or([0; 16], |id| *id.as_bytes());
         let mode = IteratorMode::From(&start, Direction::Forward);
         let mut page = Vec::new();
-        for entry in self.db.iterator_cf(self.family(ENTITIES), mode) {
+        for entry in self.db.iterator_cf(self.family(Family::Entities), mode) {
             let (key, value) = entry?;
             let malformed = |_| layout::LayoutError::Malformed("entity key");
             let id = EntityId::from_bytes(key[..].try_into().map_err(malformed)?);
@@ -129,15 +169,23 @@ impl Index {
         Ok(page)
     }
 
+    /// Every key of a family that begins with `prefix`, in order, with its value.
+    pub(super) fn scan(
+        &self,
+        family: Family,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<Entry, rocksdb::Error>> {
+        // With a bound, the iterator does not wade through what was deleted behind the prefix.
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(PrefixRange(prefix));
+        self.db
+            .iterator_cf_opt(self.family(family), options, IteratorMode::Start)
+    }
+
     pub(super) fn rows(&self, entity: EntityId, seq: u64) -> Result<Rows, StoreError> {
-        let start = layout::row_key(entity, seq, 0);
-        let mode = IteratorMode::From(&start, Direction::Forward);
         let mut rows = Rows::default();
-        for entry in self.db.iterator_cf(self.family(ROWS), mode) {
+        for entry in self.scan(Family::Rows, &layout::generation_key(entity, seq)) {
             let (key, value) = entry?;
-            if key[..24] != start[..24] {
-                break;
-            }
             match layout::decode_row(&key, &value) {
                 Ok((offset, row)) => rows.insert(offset, row),
                 Err(error) => tracing::error!(%entity, %error, "an extent is passed over"),
@@ -146,61 +194,120 @@ impl Index {
         Ok(rows)
     }
 
-    /// Removes the rows of generations that are not `living`; how many generations had some comes
-    /// back.
-    pub(super) fn sweep(
+    /// The segments whose keys begin with `prefix`: all, those of one entity, or of a generation.
+    pub(super) fn segments(
         &self,
-        living: impl Fn(EntityId, u64) -> Result<bool, StoreError>,
-    ) -> Result<usize, StoreError> {
-        let mut removed = 0;
-        let mut rows = self.db.raw_iterator_cf(self.family(ROWS));
-        rows.seek_to_first();
-        while let Some((entity, seq)) = rows.key().and_then(layout::generation_of) {
-            if !living(entity, seq)? {
-                self.remove_rows(entity, seq, 0..u64::MAX)?;
-                removed += 1;
+        prefix: &[u8],
+    ) -> Result<Vec<(SegmentId, SegmentRecord)>, StoreError> {
+        let mut segments = Vec::new();
+        for entry in self.scan(Family::Segments, prefix) {
+            let (key, value) = entry?;
+            let malformed = layout::LayoutError::Malformed("segment key");
+            let id = ages::parse_segment_key(&key).ok_or(malformed)?;
+            match ages::decode_segment(&value) {
+                Ok(record) => segments.push((id, record)),
+                Err(error) => tracing::error!(?id, %error, "a segment is passed over"),
             }
-            // Past the generation's last row.
-            rows.seek(layout::row_key(entity, seq, u64::MAX));
         }
-        rows.status()?;
-        Ok(removed)
+        Ok(segments)
     }
 
-    pub(super) fn remove_row(
-        &self,
-        entity: EntityId,
-        seq: u64,
-        offset: u64,
-    ) -> Result<(), StoreError> {
-        Ok(self
-            .db
-            .delete_cf(self.family(ROWS), layout::row_key(entity, seq, offset))?)
+    pub(super) fn segment(&self, id: SegmentId) -> Result<Option<SegmentRecord>, StoreError> {
+        let key = ages::segment_key(id);
+        let value = self.db.get_cf(self.family(Family::Segments), key)?;
+        Ok(value
+            .map(|value| ages::decode_segment(&value))
+            .transpose()?)
     }
 
-    pub(super) fn put_rows(
+    /// The segments that are next to be evicted, after `after`, at most `limit`; never pinned ones.
+    pub(super) fn oldest(
         &self,
-        entity: EntityId,
-        seq: u64,
-        rows: &[(u64, Row)],
-    ) -> Result<(), StoreError> {
-        let mut batch = WriteBatch::default();
-        for (offset, row) in rows {
-            let key = layout::row_key(entity, seq, *offset);
-            batch.put_cf(self.family(ROWS), key, layout::encode_row(row));
+        after: Option<Aged>,
+        limit: usize,
+    ) -> Result<Vec<Aged>, StoreError> {
+        let start = after.map(ages::age_key);
+        let mode = match &start {
+            Some(key) => IteratorMode::From(key, Direction::Forward),
+            None => IteratorMode::Start,
+        };
+        let mut oldest = Vec::new();
+        for entry in self.db.iterator_cf(self.family(Family::Ages), mode) {
+            let (key, _) = entry?;
+            let Some(aged) = ages::parse_age_key(&key) else {
+                tracing::error!(?key, "an age is passed over");
+                continue;
+            };
+            if aged.class == Class::Pinned || oldest.len() == limit {
+                break;
+            }
+            if Some(aged) != after {
+                oldest.push(aged);
+            }
         }
-        Ok(self.db.write(batch)?)
+        Ok(oldest)
     }
 
-    pub(super) fn remove_rows(
+    /// Every generation that the keys of a family name, each once.
+    pub(super) fn generations(&self, family: Family) -> Result<Vec<(EntityId, u64)>, StoreError> {
+        let mut generations = Vec::new();
+        let mut keys = self.db.raw_iterator_cf(self.family(family));
+        keys.seek_to_first();
+        while let Some((entity, seq)) = keys.key().and_then(layout::generation_of) {
+            generations.push((entity, seq));
+            // Past the generation's last key.
+            keys.seek(layout::row_key(entity, seq, u64::MAX));
+            if keys.key().and_then(layout::generation_of) == Some((entity, seq)) {
+                keys.next();
+            }
+        }
+        keys.status()?;
+        Ok(generations)
+    }
+
+    /// Takes everything out that is known of a generation but its entity's record. The numbers of
+    /// its segments come back.
+    pub(super) fn remove_generation(
         &self,
         entity: EntityId,
         seq: u64,
-        offsets: Range<u64>,
-    ) -> Result<(), StoreError> {
-        let mut batch = WriteBatch::default();
-        let key = |offset| layout::row_key(entity, seq, offset);
-        batch.delete_range_cf(self.family(ROWS), key(offsets.start), key(offsets.end));
-        Ok(self.db.write(batch)?)
+    ) -> Result<Vec<u64>, StoreError> {
+        let segments = self.segments(&layout::generation_key(entity, seq))?;
+        let mut batch = self.batch();
+        batch.remove_rows(entity, seq);
+        for (id, record) in &segments {
+            batch.change_segment(*id, Some(*record), None);
+        }
+        batch.write()?;
+        Ok(segments.into_iter().map(|(id, _)| id.segment).collect())
     }
+}
+
+/// The data folder has to stay near `max_bytes`: small buffers, a small log, few old files.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.set_db_write_buffer_size(4 << 20);
+    options.set_max_total_wal_size(4 << 20);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_recycle_log_file_num(0);
+    options.set_manifest_preallocation_size(64 << 10);
+    options.set_max_manifest_file_size(1 << 20);
+    options
+}
+
+fn families() -> Vec<ColumnFamilyDescriptor> {
+    let family = |family: Family| {
+        let mut options = Options::default();
+        options.set_write_buffer_size(1 << 20);
+        options.set_target_file_size_base(2 << 20);
+        options.set_max_bytes_for_level_base(8 << 20);
+        if family == Family::Ages {
+            // The next to be evicted stands behind all that have been: what was deleted there is
+            // to go soon, so that it is found at once.
+            options.add_compact_on_deletion_collector_factory(1024, 512, 0.5);
+        }
+        ColumnFamilyDescriptor::new(family.name(), options)
+    };
+    Family::ALL.into_iter().map(family).collect()
 }

@@ -6,19 +6,22 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
-use viewcache_protocol::{ByteRange, EntityId};
+use viewcache_protocol::ByteRange;
 
+use super::ages::SegmentId;
 use super::buffers::Buffers;
 use super::handles::Handles;
-use super::layout::Rows;
+use super::rows::Checked;
 use super::{Place, StoreError};
+use crate::extents::BLOCK;
 
 #[derive(Debug)]
 pub(super) struct Segments {
     dir: PathBuf,
     /// The files that are open for reading.
-    handles: Handles<(EntityId, u64, u64)>,
+    handles: Handles<SegmentId>,
     buffers: Buffers,
 }
 
@@ -31,11 +34,33 @@ pub enum Patience {
     AtOnce,
 }
 
-/// Entity and generation of a file's name.
-fn parse_name(name: &str) -> Option<(EntityId, u64)> {
+/// A segment file that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) id: SegmentId,
+    /// Bytes of disk that it occupies: what the file system says, holes left out.
+    pub(super) allocated: u64,
+}
+
+/// The segment of a file's name.
+fn parse_name(name: &str) -> Option<SegmentId> {
     let (entity, rest) = name.split_once('-')?;
-    let (seq, _) = rest.split_once('-')?;
-    Some((entity.parse().ok()?, u64::from_str_radix(seq, 16).ok()?))
+    let (seq, segment) = rest.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some(SegmentId {
+        entity: entity.parse().ok()?,
+        seq: number(seq)?,
+        segment: number(segment)?,
+    })
+}
+
+/// The parts of a range by their segments.
+pub(super) fn by_segment(range: ByteRange, segment_size: u64) -> impl Iterator<Item = ByteRange> {
+    let segments = range.start() / segment_size..=(range.end() - 1) / segment_size;
+    segments.filter_map(move |segment| {
+        let whole = ByteRange::from_len(segment * segment_size, segment_size)?;
+        whole.intersect(range)
+    })
 }
 
 impl Segments {
@@ -45,106 +70,119 @@ impl Segments {
         for first in 0..=u8::MAX {
             std::fs::create_dir_all(dir.join(format!("{first:02x}")))?;
         }
-        Ok(Self {
+        Ok(Self::at(dir))
+    }
+
+    /// The same without making anything.
+    pub(super) fn at(dir: &Path) -> Self {
+        Self {
             dir: dir.to_owned(),
             handles: Handles::default(),
             buffers: Buffers::default(),
-        })
+        }
     }
 
-    fn path(&self, place: Place, segment: u64) -> PathBuf {
-        let entity = place.entity.to_string();
-        let name = format!("{entity}-{:x}-{segment:x}", place.seq);
+    pub(super) fn path(&self, id: SegmentId) -> PathBuf {
+        let entity = id.entity.to_string();
+        let name = format!("{entity}-{:x}-{:x}", id.seq, id.segment);
         self.dir.join(&entity[..2]).join(name)
+    }
+
+    fn path_at(&self, place: Place, offset: u64) -> PathBuf {
+        self.path(place.segment(offset / place.segment_size))
     }
 
     /// Writes bytes that lie in one segment.
     pub(super) fn write(&self, place: Place, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(place, offset / place.segment_size);
         let file = File::options()
             .create(true)
             .write(true)
             .truncate(false)
-            .open(path)?;
+            .open(self.path_at(place, offset))?;
         file.write_all_at(bytes, offset % place.segment_size)
     }
 
-    /// Reads `range`, widened to whole checked parts, and checks each.
+    /// Gives back the whole blocks of a part in one segment. They come back, when there are any.
+    pub(super) fn discard(&self, place: Place, part: ByteRange) -> io::Result<Option<ByteRange>> {
+        let start = part.start().next_multiple_of(BLOCK);
+        let Some(inner) = ByteRange::new(start, part.end() / BLOCK * BLOCK) else {
+            return Ok(None);
+        };
+        let file = match File::options()
+            .write(true)
+            .open(self.path_at(place, part.start()))
+        {
+            Ok(file) => file,
+            // Nothing was written: there is nothing to give back.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(inner)),
+            Err(error) => return Err(error),
+        };
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(file, flags, start % place.segment_size, inner.len())?;
+        Ok(Some(inner))
+    }
+
+    /// Reads `range`, of which `parts` are the checked pieces, ascending, and checks each.
     pub(super) fn read(
         &self,
         place: Place,
         range: ByteRange,
-        rows: &Rows,
+        parts: &[Checked],
         patience: Patience,
     ) -> Result<Bytes, StoreError> {
-        let parts: Vec<_> = rows.checked(range).collect();
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
             return Err(StoreError::Damaged(range));
         };
-        let (start, end) = (first.range.start(), last.range.end());
-        if range.start() < start || end < range.end() {
+        let whole = ByteRange::new(first.range.start(), last.range.end());
+        let Some(whole) = whole.filter(|whole| whole.covers(range)) else {
             return Err(StoreError::Damaged(range));
-        }
-        let mut buffer = self.buffers.take((end - start) as usize);
+        };
+        let at = |offset: u64| (offset - whole.start()) as usize;
+        let mut buffer = self.buffers.take(whole.len() as usize);
         let bytes = buffer.as_mut();
-        let mut at = start;
-        while at < end {
-            let segment = at / place.segment_size;
-            let until = end.min((segment + 1) * place.segment_size);
-            let part = &mut bytes[(at - start) as usize..(until - start) as usize];
-            match self.read_part(place, segment, at % place.segment_size, part, patience) {
-                Ok(()) => at = until,
-                // The file is gone or short: so are the bytes.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-                    ) =>
-                {
-                    let row = parts
-                        .iter()
-                        .find(|p| p.range.end() > at)
-                        .map_or(range, |p| p.row);
-                    return Err(StoreError::Damaged(row));
+        for part in by_segment(whole, place.segment_size) {
+            let slice = &mut bytes[at(part.start())..at(part.end())];
+            match self.read_part(place, part.start(), slice, patience) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // With it went everything that was in it.
+                    return Err(StoreError::Damaged(place.segment_range(part.start())));
+                }
+                // The file is short.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(StoreError::Damaged(part));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut expected = start;
+        let mut expected = whole.start();
         for part in parts {
-            let (from, to) = (part.range.start(), part.range.end());
-            let slice = &bytes[(from - start) as usize..(to - start) as usize];
-            if from != expected || crc32c::crc32c(slice) != part.sum {
-                return Err(StoreError::Damaged(part.row));
+            let slice = &bytes[at(part.range.start())..at(part.range.end())];
+            if part.range.start() != expected || crc32c::crc32c(slice) != part.sum {
+                return Err(StoreError::Damaged(part.range));
             }
-            expected = to;
+            expected = part.range.end();
         }
-        let (from, to) = (
-            (range.start() - start) as usize,
-            (range.end() - start) as usize,
-        );
-        Ok(buffer.freeze().slice(from..to))
+        Ok(buffer.freeze().slice(at(range.start())..at(range.end())))
     }
 
-    /// Reads bytes of one segment at an offset in it.
+    /// Reads bytes that lie in one segment.
     fn read_part(
         &self,
         place: Place,
-        segment: u64,
         offset: u64,
         part: &mut [u8],
         patience: Patience,
     ) -> io::Result<()> {
-        let key = (place.entity, place.seq, segment);
+        let id = place.segment(offset / place.segment_size);
+        let offset = offset % place.segment_size;
         match patience {
             Patience::Wait => {
-                let file = self
-                    .handles
-                    .get(key, || File::open(self.path(place, segment)))?;
+                let file = self.handles.get(id, || File::open(self.path(id)))?;
                 file.read_exact_at(part, offset)
             }
             Patience::AtOnce => {
-                let file = self.handles.at_once(key).ok_or(io::ErrorKind::WouldBlock)?;
+                let file = self.handles.at_once(id).ok_or(io::ErrorKind::WouldBlock)?;
                 let len = part.len();
                 let buffers = &mut [IoSliceMut::new(part)];
                 match preadv2(&file, buffers, offset, ReadWriteFlags::NOWAIT) {
@@ -159,56 +197,33 @@ impl Segments {
         }
     }
 
-    pub(super) fn remove(&self, place: Place, segment: u64) -> io::Result<()> {
-        let key = (place.entity, place.seq, segment);
-        let unlink = || std::fs::remove_file(self.path(place, segment));
-        match self.handles.remove(key, unlink) {
+    pub(super) fn remove(&self, id: SegmentId) -> io::Result<()> {
+        let unlink = || std::fs::remove_file(self.path(id));
+        match self.handles.remove(id, unlink) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Removes every file whose generation is not `living`, and foreign ones not at all. How many
-    /// were removed comes back.
-    pub(super) fn sweep(
-        &self,
-        mut living: impl FnMut(EntityId, u64) -> Result<bool, StoreError>,
-    ) -> Result<usize, StoreError> {
-        let mut removed = 0;
-        for path in self.files()? {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let Some((entity, seq)) = name.and_then(parse_name) else {
+    /// The segment files of the entities whose ids begin with this byte; foreign files are passed
+    /// over.
+    pub(super) fn files(&self, first: u8) -> io::Result<Vec<Found>> {
+        let mut files = Vec::new();
+        for file in std::fs::read_dir(self.dir.join(format!("{first:02x}")))? {
+            let file = file?;
+            let Some(id) = file.file_name().to_str().and_then(parse_name) else {
                 continue;
             };
-            if !living(entity, seq)? {
-                std::fs::remove_file(path)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-
-    fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for first in 0..=u8::MAX {
-            for file in std::fs::read_dir(self.dir.join(format!("{first:02x}")))? {
-                files.push(file?.path());
-            }
-        }
-        Ok(files)
-    }
-
-    /// Bytes of disk that the files occupy: what the file system says, holes left out.
-    pub(super) fn allocated(&self) -> io::Result<u64> {
-        let mut bytes = 0;
-        for path in self.files()? {
-            match std::fs::metadata(path) {
-                Ok(metadata) => bytes += metadata.blocks() * 512,
+            match file.metadata() {
+                Ok(metadata) => files.push(Found {
+                    id,
+                    allocated: metadata.blocks() * 512,
+                }),
                 // Removed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(bytes)
+        Ok(files)
     }
 }

@@ -2,8 +2,11 @@ use std::time::SystemTime;
 
 use viewcache_protocol::{EntityKey, Generation, Profile};
 
-use super::layout::CELL;
+use super::index::Family;
 use super::*;
+use crate::extents::{BLOCK, Extents};
+
+mod formats;
 
 const SEGMENT: u64 = 256 << 10;
 
@@ -45,140 +48,264 @@ fn record(seq: u64) -> EntityRecord {
     }
 }
 
-fn write(store: &Store, rows: &mut Rows, start: u64, end: u64) {
-    write_at(store, place(1), rows, start, end);
+/// A store and one generation in it, of which the test is the state.
+struct World {
+    store: Store,
+    place: Place,
+    rows: Rows,
+    segments: std::collections::BTreeMap<u64, SegmentRecord>,
 }
 
-fn write_at(store: &Store, place: Place, rows: &mut Rows, start: u64, end: u64) {
-    for (offset, row) in store.write(place, start, &body(start, end)).unwrap() {
-        rows.insert(offset, row);
+impl World {
+    fn new(dir: &Path) -> Self {
+        let store = Store::open(dir).unwrap();
+        store.put(key().id(), &record(1)).unwrap();
+        Self {
+            store,
+            place: place(1),
+            rows: Rows::default(),
+            segments: Default::default(),
+        }
     }
+
+    fn write(&mut self, start: u64, end: u64) {
+        for part in self.place.by_segment(range(start, end)) {
+            let bytes = body(part.start(), part.end());
+            self.store.write(self.place, part.start(), &bytes).unwrap();
+            let row = Row::of(part.start(), &bytes);
+            let rows = self.rows.adding(part.start(), row, SEGMENT);
+            self.rows.apply(rows.clone());
+            self.age(part.start() / SEGMENT, Class::Admitted, 5, rows);
+        }
+    }
+
+    fn age(&mut self, segment: u64, class: Class, used_at: u64, rows: Change) {
+        let mut stored = Extents::default();
+        self.rows.ranges().for_each(|run| stored.insert(run));
+        let whole = self.place.segment_range(segment * SEGMENT);
+        let after = SegmentRecord {
+            class,
+            used_at,
+            allocated: stored.blocks(whole) * BLOCK,
+        };
+        let before = self.segments.insert(segment, after);
+        let change = SegmentChange {
+            segment,
+            before,
+            after: Some(after),
+        };
+        let update = Update {
+            rows,
+            segments: vec![change],
+            record: None,
+        };
+        self.store.update(self.place, &update).unwrap();
+    }
+
+    fn read(&self, start: u64, end: u64) -> Result<Bytes, StoreError> {
+        read(&self.store, self.place, &self.rows, start, end)
+    }
+
+    fn path(&self, segment: u64) -> PathBuf {
+        self.store.segments.path(self.place.segment(segment))
+    }
+}
+
+fn read(
+    store: &Store,
+    place: Place,
+    rows: &Rows,
+    start: u64,
+    end: u64,
+) -> Result<Bytes, StoreError> {
+    let range = range(start, end);
+    let parts: Vec<_> = rows.checked(range).collect();
+    store.read(place, range, &parts, Patience::Wait)
 }
 
 #[test]
 fn what_was_written_is_read_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    let seq = store.next_seq();
-    store.put(key().id(), &record(seq)).unwrap();
-    let mut rows = Rows::default();
+    let mut world = World::new(dir.path());
     // Out of order, across a segment's end, and not aligned to anything.
-    write_at(&store, place(seq), &mut rows, 300_000, 400_001);
-    write_at(&store, place(seq), &mut rows, 17, 300_000);
-    drop(store);
+    world.write(300_000, 400_001);
+    world.write(17, 300_000);
+    let (seq, segments) = (world.store.next_seq(), world.segments);
+    drop(world.store);
 
     let store = Store::open(dir.path()).unwrap();
     assert!(seq < store.next_seq());
     let loaded = store.load(key().id()).unwrap().unwrap();
-    assert_eq!(loaded.record, record(seq));
+    assert_eq!(loaded.record, record(1));
+    assert_eq!(loaded.rows, world.rows);
+    assert_eq!(loaded.rows.len(), 2);
+    assert_eq!(loaded.segments, segments.into_iter().collect::<Vec<_>>());
     for (start, end) in [
         (17, 18),
         (17, 400_001),
         (262_143, 262_145),
         (299_999, 300_001),
     ] {
-        let bytes = store
-            .read(place(seq), range(start, end), &loaded.rows, Patience::Wait)
-            .unwrap();
+        let bytes = read(&store, place(1), &loaded.rows, start, end).unwrap();
         assert_eq!(bytes, body(start, end), "{start}..{end}");
     }
-    let past = store.read(
-        place(seq),
-        range(400_000, 400_002),
-        &loaded.rows,
-        Patience::Wait,
-    );
+    let past = read(&store, place(1), &loaded.rows, 400_000, 400_002);
     assert!(matches!(past, Err(StoreError::Damaged(_))));
 }
 
 #[test]
-fn a_flipped_bit_is_found_and_names_its_row() {
+fn a_flipped_bit_is_found_and_names_its_piece() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    let mut rows = Rows::default();
-    write(&store, &mut rows, 0, 200_000);
-    write(&store, &mut rows, 200_000, 250_000);
-    let id = key().id().to_string();
-    let path = dir
-        .path()
-        .join("segments")
-        .join(&id[..2])
-        .join(format!("{id}-1-0"));
-    let mut bytes = std::fs::read(&path).unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 250_000);
+    let mut bytes = std::fs::read(world.path(0)).unwrap();
     bytes[100_000] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(world.path(0), bytes).unwrap();
 
-    let damaged = store.read(place(1), range(99_000, 99_010), &rows, Patience::Wait);
-    assert!(matches!(damaged, Err(StoreError::Damaged(row)) if row == range(0, 200_000)));
-    // A part that the bit is not in is good still.
+    let damaged = world.read(99_000, 99_010);
+    assert!(matches!(damaged, Err(StoreError::Damaged(piece)) if piece == range(65_536, 131_072)));
+    // What the bit is not in is good still.
+    assert_eq!(world.read(0, 65_536).unwrap(), body(0, 65_536));
     assert_eq!(
-        store
-            .read(place(1), range(0, 10), &rows, Patience::Wait)
-            .unwrap(),
-        body(0, 10)
-    );
-    let other = range(210_000, 250_000);
-    assert_eq!(
-        store.read(place(1), other, &rows, Patience::Wait).unwrap(),
-        body(210_000, 250_000)
+        world.read(131_072, 250_000).unwrap(),
+        body(131_072, 250_000)
     );
 }
 
 #[test]
 fn a_missing_or_short_file_is_damage_not_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    let mut rows = Rows::default();
-    write(&store, &mut rows, 0, 300_000);
-    store.segments.remove(place(1), 1).unwrap();
-    let read = |start, end| store.read(place(1), range(start, end), &rows, Patience::Wait);
-    assert!(read(0, SEGMENT).is_ok());
+    let mut world = World::new(dir.path());
+    world.write(0, 300_000);
+    std::fs::remove_file(world.path(1)).unwrap();
+    assert!(world.read(0, SEGMENT).is_ok());
+    let gone = world.read(SEGMENT + 5, SEGMENT + 6);
+    assert!(matches!(gone, Err(StoreError::Damaged(all)) if all == range(SEGMENT, 2 * SEGMENT)));
+    let file = File::options().write(true).open(world.path(0)).unwrap();
+    file.set_len(SEGMENT - 1).unwrap();
     assert!(matches!(
-        read(SEGMENT, SEGMENT + 1),
+        world.read(SEGMENT - 1, SEGMENT),
         Err(StoreError::Damaged(_))
     ));
+    assert!(world.read(0, 65_536).is_ok());
 }
 
 #[test]
 fn a_removed_generation_leaves_no_row_and_no_file() {
     let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 300_000);
+    // Written, and not indexed any more.
+    world.store.write(world.place, 3 * SEGMENT, &[1]).unwrap();
+    world.store.remove_generation(world.place, &[0, 3]).unwrap();
+    let loaded = world.store.load(key().id()).unwrap().unwrap();
+    assert!(loaded.rows.is_empty() && loaded.segments.is_empty());
+    assert_eq!(world.store.oldest(None, 10).unwrap(), []);
+    drop(world.store);
+    assert_eq!(Store::open(dir.path()).unwrap().used(), 0);
+}
+
+#[test]
+fn opening_removes_what_has_no_row_and_counts_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 100);
+    // Bytes of a chunk that was not indexed: in a file with rows they stay, and are counted.
+    world.store.write(world.place, 5000, &[1; 100]).unwrap();
+    world.store.write(world.place, SEGMENT, &[1; 100]).unwrap();
+    world.store.write(place(7), 0, &[1; 100]).unwrap();
+    let orphan = world.path(1);
+    drop(world.store);
     let store = Store::open(dir.path()).unwrap();
-    store.put(key().id(), &record(1)).unwrap();
-    let mut rows = Rows::default();
-    write(&store, &mut rows, 0, 300_000);
-    assert!(300_000 <= store.allocated().unwrap());
-    store.remove_generation(place(1), &rows).unwrap();
-    assert_eq!(store.allocated().unwrap(), 0);
+    assert!(!orphan.exists());
+    assert_eq!(store.used(), 2 * BLOCK);
+    let loaded = store.load(key().id()).unwrap().unwrap();
+    assert_eq!(loaded.segments[0].1.allocated, 2 * BLOCK);
     assert_eq!(
-        store
-            .load(key().id())
-            .unwrap()
-            .unwrap()
-            .rows
-            .ranges()
-            .count(),
-        0
+        read(&store, place(1), &loaded.rows, 0, 100).unwrap(),
+        body(0, 100)
     );
 }
 
 #[test]
-fn opening_removes_files_of_dead_generations() {
+fn opening_removes_dead_generations() {
     let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 300_000);
+    let path = world.path(0);
+    world.store.put(key().id(), &record(2)).unwrap();
+    drop(world.store);
     let store = Store::open(dir.path()).unwrap();
-    store.put(key().id(), &record(2)).unwrap();
-    store.write(place(1), 0, &body(0, 100)).unwrap();
-    store.write(place(2), 0, &body(0, 100)).unwrap();
-    drop(store);
-    let store = Store::open(dir.path()).unwrap();
-    assert_eq!(store.index.rows(key().id(), 1).unwrap().ranges().count(), 0);
-    let rows = store.load(key().id()).unwrap().unwrap().rows;
-    assert_eq!(
-        store
-            .read(place(2), range(0, 100), &rows, Patience::Wait)
-            .unwrap(),
-        body(0, 100)
+    assert!(store.index.rows(key().id(), 1).unwrap().is_empty());
+    assert_eq!(store.index.scan(Family::Ages, &[]).count(), 0);
+    assert!(!path.exists());
+    assert_eq!(store.used(), 0);
+}
+
+#[test]
+fn the_oldest_go_first_and_pinned_ones_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 4 * SEGMENT);
+    world.age(0, Class::Admitted, 30, Change::default());
+    world.age(1, Class::Provisional, 90, Change::default());
+    world.age(2, Class::Pinned, 1, Change::default());
+    world.age(3, Class::Admitted, 20, Change::default());
+    let order = |store: &Store| {
+        let oldest = store.oldest(None, 10).unwrap();
+        let segments: Vec<u64> = oldest.iter().map(|aged| aged.id.segment).collect();
+        segments
+    };
+    assert_eq!(order(&world.store), [1, 3, 0]);
+    let first = world.store.oldest(None, 1).unwrap();
+    let rest = world.store.oldest(first.last().copied(), 10).unwrap();
+    assert_eq!(rest.len(), 2);
+    assert_eq!(world.store.evict(first[0]).unwrap(), SEGMENT);
+    assert_eq!(order(&world.store), [3, 0]);
+    assert!(!world.path(1).exists());
+    let loaded = world.store.load(key().id()).unwrap().unwrap();
+    assert_eq!(loaded.rows.len(), 3);
+    assert!(
+        loaded
+            .rows
+            .touching(range(SEGMENT, 2 * SEGMENT))
+            .next()
+            .is_none()
     );
-    assert_eq!(store.allocated().unwrap(), 4096);
+}
+
+#[test]
+fn the_last_segment_takes_its_entity_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 300_000);
+    for aged in world.store.oldest(None, 10).unwrap() {
+        assert!(world.store.load(key().id()).unwrap().is_some());
+        world.store.evict(aged).unwrap();
+    }
+    assert!(world.store.load(key().id()).unwrap().is_none());
+    assert_eq!(world.store.index.scan(Family::Rows, &[]).count(), 0);
+    assert_eq!(world.store.index.scan(Family::Segments, &[]).count(), 0);
+}
+
+#[test]
+fn blocks_that_are_given_back_leave_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 20_000);
+    let given = world
+        .store
+        .discard(world.place, range(5000, 15_000))
+        .unwrap();
+    assert_eq!(given, Some(range(8192, 12_288)));
+    let bytes = std::fs::read(world.path(0)).unwrap();
+    assert_eq!(
+        (&bytes[..8192], &bytes[12_288..]),
+        (&body(0, 8192)[..], &body(12_288, 20_000)[..])
+    );
+    assert!(bytes[8192..12_288].iter().all(|&b| b == 0));
+    let small = range(5000, 8191);
+    assert_eq!(world.store.discard(world.place, small).unwrap(), None);
 }
 
 #[test]
@@ -195,42 +322,22 @@ fn a_second_process_is_refused() {
 }
 
 #[test]
-fn another_format_is_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
-    drop(Store::open(dir.path()).unwrap());
-    std::fs::write(dir.path().join("format"), "2\n").unwrap();
-    let error = Store::open(dir.path()).unwrap_err();
-    assert!(
-        error.to_string().contains("format 2 is not format 1"),
-        "{error}"
-    );
-}
-
-#[test]
 fn what_is_open_and_in_memory_is_read_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    let mut rows = Rows::default();
-    write(&store, &mut rows, 0, 100_000);
-    let read = |patience| store.read(place(1), range(10, 90_000), &rows, patience);
+    let mut world = World::new(dir.path());
+    world.write(0, 100_000);
+    let read = |patience| {
+        let wanted = range(10, 90_000);
+        let parts: Vec<_> = world.rows.checked(wanted).collect();
+        world.store.read(place(1), wanted, &parts, patience)
+    };
     assert!(read(Patience::AtOnce).unwrap_err().is_wait());
     assert_eq!(read(Patience::Wait).unwrap(), body(10, 90_000));
     match read(Patience::AtOnce) {
         Ok(bytes) => assert_eq!(bytes, body(10, 90_000)),
         Err(error) => assert!(error.is_wait(), "{error}"),
     }
-    store.segments.remove(place(1), 0).unwrap();
+    world.store.unlink(place(1).segment(0)).unwrap();
     assert!(read(Patience::AtOnce).unwrap_err().is_wait());
     assert!(matches!(read(Patience::Wait), Err(StoreError::Damaged(_))));
-}
-
-#[test]
-fn a_small_read_checks_one_cell() {
-    let mut rows = Rows::default();
-    rows.insert(0, Row::of(0, &body(0, 4 * CELL)));
-    let parts: Vec<_> = rows
-        .checked(range(CELL, CELL + 1))
-        .map(|part| part.range)
-        .collect();
-    assert_eq!(parts, [range(CELL, 2 * CELL)]);
 }

@@ -1,0 +1,231 @@
+//! What goes when there is no room: the segments used least recently, of entities that are not
+//! admitted first, of pinned ones never.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use viewcache_protocol::EntityId;
+
+use super::Service;
+use super::room::Take;
+use crate::error::Refusal;
+use crate::live::{Leaving, Live, State};
+use crate::store::{Aged, Place, StoreError};
+
+/// How long a writer waits for room that another thread makes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long nobody looks again after nothing could be evicted.
+const BARREN: Duration = Duration::from_millis(100);
+
+/// How many of the oldest are looked up at once.
+const PAGE: usize = 64;
+
+impl Service {
+    /// Takes room for bytes before they are written. When there is none, one writer makes some and
+    /// the others wait for it. Blocks; for writer threads.
+    pub(super) fn take_room(self: &Arc<Self>, bytes: u64) -> Result<(), Refusal> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let round = self.room.round();
+            match self.room.take(&self.store, bytes) {
+                Take::Plenty => return Ok(()),
+                Take::Scarce => {
+                    self.evict_ahead();
+                    return Ok(());
+                }
+                Take::Short => {}
+            }
+            if deadline <= Instant::now() {
+                return Err(Refusal::Full);
+            }
+            match self.room.make() {
+                Some(mut barren) => {
+                    if barren.is_some_and(|until| Instant::now() < until) {
+                        return Err(Refusal::Full);
+                    }
+                    let made = self.make_room(bytes);
+                    *barren = (!made).then(|| Instant::now() + BARREN);
+                    drop(barren);
+                    self.room.tell();
+                }
+                None => self.room.wait(round, deadline),
+            }
+        }
+    }
+
+    /// Makes room before it is needed, unless somebody does already.
+    fn evict_ahead(self: &Arc<Self>) {
+        if self.room.evicting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let service = Arc::clone(self);
+        self.writers.spawn(move || {
+            if let Some(mut barren) = service.room.make()
+                && barren.is_none_or(|until| until <= Instant::now())
+            {
+                let made = service.make_room(0);
+                *barren = (!made).then(|| Instant::now() + BARREN);
+                drop(barren);
+                service.room.tell();
+            }
+            service.room.evicting.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// Evicts until `bytes` fit and some more. False when nothing could be.
+    fn make_room(&self, bytes: u64) -> bool {
+        let (needed, ample) = self.room.short(&self.store, bytes);
+        if ample == 0 {
+            return true;
+        }
+        let mut freed = self.evict(ample);
+        if freed == 0 || freed < needed {
+            // Some of the oldest by the index are not the oldest any more: now it learns which.
+            self.table.all().iter().for_each(|live| self.age(live));
+            freed += self.evict(ample.saturating_sub(freed));
+        }
+        tracing::debug!(freed, needed, ample, "room is made");
+        0 < freed
+    }
+
+    /// Evicts what was used least recently until so much has gone. What has gone comes back.
+    fn evict(&self, bytes: u64) -> u64 {
+        let mut freed = 0;
+        let mut after = None;
+        while freed < bytes {
+            let oldest = match self.store.oldest(after, PAGE) {
+                Ok(oldest) => oldest,
+                Err(error) => {
+                    tracing::error!(%error, "what to evict is not known");
+                    break;
+                }
+            };
+            after = oldest.last().copied();
+            for aged in oldest {
+                if bytes <= freed {
+                    break;
+                }
+                match self.evict_segment(aged) {
+                    Ok(gone) => freed += gone,
+                    Err(error) => tracing::error!(?aged, %error, "could not be evicted"),
+                }
+            }
+            if after.is_none() {
+                break;
+            }
+        }
+        freed
+    }
+
+    /// Evicts one segment unless it is in use. The room that it had comes back.
+    fn evict_segment(&self, aged: Aged) -> Result<u64, StoreError> {
+        let entity = aged.id.entity;
+        let live = self.table.find(entity);
+        let freed = match live {
+            Some(live) => self.evict_live(&live, aged)?,
+            None => {
+                // Until it is gone, nobody takes its entity into memory.
+                let loading = self.table.loading(entity);
+                match self.table.find(entity) {
+                    Some(live) => {
+                        drop(loading);
+                        self.evict_live(&live, aged)?
+                    }
+                    None => {
+                        let gone = self.store.evict(aged)?;
+                        self.room.release(gone);
+                        gone
+                    }
+                }
+            }
+        };
+        if 0 < freed {
+            self.metrics.evictions.inc();
+            tracing::debug!(%entity, segment = aged.id.segment, freed, "evicted");
+        }
+        Ok(freed)
+    }
+
+    fn evict_live(&self, live: &Arc<Live>, aged: Aged) -> Result<u64, StoreError> {
+        let (seq, segment) = (aged.id.seq, aged.id.segment);
+        let leave = |state: &mut State| state.leave(seq, segment, aged.used_at);
+        let freed = self.take_out(live, seq, segment, leave)?;
+        let forsaken = |state: &State| state.stored.is_empty() && !state.busy();
+        if 0 < freed && forsaken(&live.state()) {
+            self.remove(live.id, forsaken)?;
+        }
+        Ok(freed)
+    }
+
+    /// Removes the file of a segment of which nothing is stored.
+    pub(super) fn remove_husk(&self, live: &Arc<Live>, place: Place, segment: u64) {
+        let leave = |state: &mut State| state.leave_husk(place.seq, segment);
+        if let Err(error) = self.take_out(live, place.seq, segment, leave) {
+            tracing::error!(entity = %live.id, segment, %error, "an empty segment stays");
+        }
+    }
+
+    /// Takes a segment out of the state, then the index, then the disk, and only then is its room
+    /// another's: at each step, what is left says no more than there is.
+    fn take_out(
+        &self,
+        live: &Arc<Live>,
+        seq: u64,
+        segment: u64,
+        leave: impl FnOnce(&mut State) -> Option<Leaving>,
+    ) -> Result<u64, StoreError> {
+        let _indexing = live.index_lock();
+        let Some(leaving) = leave(&mut live.state()) else {
+            return Ok(0);
+        };
+        let place = leaving.place;
+        if let Err(error) = self.store.update(place, &leaving.update) {
+            live.state().stay(seq, segment, leaving);
+            return Err(error);
+        }
+        // Should it stay, its room is not given back, and the next start removes it.
+        let unlinked = self.store.unlink(place.segment(segment));
+        let freed = live.state().left(seq, segment);
+        live.changed.notify_waiters();
+        unlinked?;
+        self.room.release(freed);
+        Ok(freed)
+    }
+
+    /// Tells the index which segments of an entity were used.
+    pub(super) fn age(&self, live: &Live) {
+        let _indexing = live.index_lock();
+        let Some((place, update)) = live.state().aging() else {
+            return;
+        };
+        match self.store.update(place, &update) {
+            Ok(()) => live.state().apply(place.seq, None, update),
+            Err(error) => {
+                tracing::error!(entity = %live.id, %error, "its age could not be stored");
+                live.state().not_aged(&update);
+            }
+        }
+    }
+
+    /// Keeps an entity whatever the room, or no longer. False when nothing is stored of it. Blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be read or written.
+    pub fn pin(&self, id: EntityId, pinned: bool) -> Result<bool, StoreError> {
+        let Some(live) = self.known(id)? else {
+            return Ok(false);
+        };
+        let _indexing = live.index_lock();
+        let Some((place, update)) = live.state().pinning(pinned) else {
+            return Ok(false);
+        };
+        self.store.update(place, &update)?;
+        let mut state = live.state();
+        state.record.pinned = pinned;
+        state.dirty = true;
+        state.apply(place.seq, None, update);
+        Ok(true)
+    }
+}

@@ -1,0 +1,139 @@
+//! What is changed in one step.
+
+use std::sync::atomic::Ordering;
+
+use rocksdb::{IteratorMode, ReadOptions, WriteBatch};
+use viewcache_protocol::{ByteRange, EntityId};
+
+use super::{Family, Index};
+use crate::store::ages::{self, Aged, SegmentId, SegmentRecord};
+use crate::store::layout::{self, EntityRecord};
+use crate::store::rows::Change;
+use crate::store::{StoreError, Update};
+
+/// Several changes that are made at once.
+pub(in crate::store) struct Batch<'a> {
+    index: &'a Index,
+    batch: WriteBatch,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            batch: WriteBatch::default(),
+        }
+    }
+
+    pub(in crate::store) fn put_entity(&mut self, entity: EntityId, record: &EntityRecord) {
+        let value = layout::encode_entity(record);
+        let family = self.index.family(Family::Entities);
+        self.batch.put_cf(family, entity.as_bytes(), value);
+    }
+
+    pub(in crate::store) fn remove_entity(&mut self, entity: EntityId) {
+        let family = self.index.family(Family::Entities);
+        self.batch.delete_cf(family, entity.as_bytes());
+    }
+
+    pub(in crate::store) fn change_rows(&mut self, entity: EntityId, seq: u64, change: &Change) {
+        let family = self.index.family(Family::Rows);
+        for offset in &change.delete {
+            let key = layout::row_key(entity, seq, *offset);
+            self.batch.delete_cf(family, key);
+        }
+        for (offset, row) in &change.put {
+            let key = layout::row_key(entity, seq, *offset);
+            self.batch.put_cf(family, key, layout::encode_row(row));
+        }
+    }
+
+    /// Takes the rows of a segment out.
+    pub(in crate::store) fn remove_rows_in(
+        &mut self,
+        entity: EntityId,
+        seq: u64,
+        segment: ByteRange,
+    ) -> Result<(), StoreError> {
+        let family = self.index.family(Family::Rows);
+        let key = |offset| layout::row_key(entity, seq, offset);
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(key(segment.start())..key(segment.end()));
+        let rows = self
+            .index
+            .db
+            .iterator_cf_opt(family, options, IteratorMode::Start);
+        for entry in rows {
+            let (key, _) = entry?;
+            self.batch.delete_cf(family, key);
+        }
+        Ok(())
+    }
+
+    /// Takes all rows of a generation out.
+    pub(super) fn remove_rows(&mut self, entity: EntityId, seq: u64) {
+        let family = self.index.family(Family::Rows);
+        let key = |offset| layout::row_key(entity, seq, offset);
+        self.batch.delete_range_cf(family, key(0), key(u64::MAX));
+    }
+
+    /// What the index says of a segment, `before` and `after`.
+    pub(in crate::store) fn change_segment(
+        &mut self,
+        id: SegmentId,
+        before: Option<SegmentRecord>,
+        after: Option<SegmentRecord>,
+    ) {
+        let segments = self.index.family(Family::Segments);
+        let ages = self.index.family(Family::Ages);
+        let age = |record: SegmentRecord| {
+            ages::age_key(Aged {
+                class: record.class,
+                used_at: record.used_at,
+                id,
+            })
+        };
+        let (old, new) = (before.map(age), after.map(age));
+        if old != new {
+            if let Some(old) = old {
+                self.batch.delete_cf(ages, old);
+            }
+            if let Some(new) = new {
+                self.batch.put_cf(ages, new, []);
+            }
+        }
+        let key = ages::segment_key(id);
+        match after {
+            Some(record) => self
+                .batch
+                .put_cf(segments, key, ages::encode_segment(record)),
+            None => self.batch.delete_cf(segments, key),
+        }
+    }
+
+    pub(in crate::store) fn update(&mut self, entity: EntityId, seq: u64, update: &Update) {
+        if let Some(record) = &update.record {
+            self.put_entity(entity, record);
+        }
+        self.change_rows(entity, seq, &update.rows);
+        for change in &update.segments {
+            let id = SegmentId {
+                entity,
+                seq,
+                segment: change.segment,
+            };
+            self.change_segment(id, change.before, change.after);
+        }
+    }
+
+    /// Takes a key out, whatever it is.
+    pub(in crate::store) fn remove(&mut self, family: Family, key: &[u8]) {
+        self.batch.delete_cf(self.index.family(family), key);
+    }
+
+    pub(in crate::store) fn write(self) -> Result<(), StoreError> {
+        self.index.db.write(self.batch)?;
+        self.index.unsynced.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
