@@ -45,14 +45,13 @@ pub fn slot(entity: &EntityId) -> String {
 /// How many slots a worker keeps a copy of.
 const COPIES: usize = 1024;
 
-/// A worker's own copy of what it has lately read in the shared data, because each look there
-/// costs. It is dropped at every tick, so that it is at most that old.
+/// A worker's own copies of the hits that it has lately found in the shared data, because each
+/// look there costs. They are dropped at every tick, so that they are at most that old.
 #[derive(Debug, Default)]
 pub struct Copies {
     /// Milliseconds since the epoch at the last tick; 0 before the first.
-    pub now: u64,
-    slots: BTreeMap<u16, Option<Vec<u8>>>,
-    distrust: Option<Option<Vec<u8>>>,
+    now: u64,
+    hits: BTreeMap<u16, Vec<u8>>,
 }
 
 impl Copies {
@@ -64,32 +63,33 @@ impl Copies {
         };
     }
 
-    /// What is remembered of an entity; `shared` reads a slot of the shared data.
+    /// What is remembered of an entity; `shared` reads a slot of the shared data. Distrust is
+    /// always looked for: it must be heard of at once.
     pub fn recall(
         &mut self,
         entity: &EntityId,
         shared: impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Recalled {
-        if COPIES <= self.slots.len() {
-            self.slots.clear();
-        }
-        let copy = self.slots.entry(number(entity));
-        let distrust = self.distrust.get_or_insert_with(|| shared(DISTRUST_SLOT));
-        Recalled {
-            slot: copy.or_insert_with(|| shared(&slot(entity))).clone(),
-            distrust: distrust.clone(),
+        let number = number(entity);
+        let recalled = |slot| Recalled {
+            slot,
+            distrust: shared(DISTRUST_SLOT),
             now: self.now,
+        };
+        if let Some(copy) = self.hits.get(&number) {
+            let recalled = recalled(Some(copy.clone()));
+            if recalled.is_hit(entity) {
+                return recalled;
+            }
         }
-    }
-
-    /// The entity's slot has been written.
-    pub fn forget(&mut self, entity: &EntityId) {
-        self.slots.remove(&number(entity));
-    }
-
-    /// Remembered hits are not to be used.
-    pub fn distrust(&mut self) {
-        self.distrust = None;
+        let recalled = recalled(shared(&slot(entity)));
+        if let Some(value) = recalled.slot.as_ref().filter(|_| recalled.is_hit(entity)) {
+            if COPIES <= self.hits.len() {
+                self.hits.clear();
+            }
+            self.hits.insert(number, value.clone());
+        }
+        recalled
     }
 }
 
@@ -192,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_as_old_as_the_last_tick_at_most() {
+    fn a_hit_is_looked_up_once_a_tick_and_distrust_each_time() {
         let (entity, reads) = (entity(1, 2), Cell::new(0));
         let value = hit(&entity, NOW, 3000);
         let shared = |slot: &str| {
-            reads.set(reads.get() + 1);
+            reads.set(reads.get() + usize::from(slot != DISTRUST_SLOT));
             (slot != DISTRUST_SLOT).then(|| value.clone())
         };
         let mut copies = Copies::default();
@@ -204,33 +204,28 @@ mod tests {
         for _ in 0..3 {
             assert!(copies.recall(&entity, shared).is_hit(&entity));
         }
-        assert_eq!(reads.get(), 2);
-        copies.forget(&entity);
-        assert!(copies.recall(&entity, shared).is_hit(&entity));
-        assert_eq!(reads.get(), 3);
+        assert_eq!(reads.get(), 1);
+        let distrusted = |slot: &str| (slot == DISTRUST_SLOT).then(|| distrust(NOW));
+        assert!(!copies.recall(&entity, distrusted).is_hit(&entity));
         copies.renew(NOW + 3000);
         assert!(!copies.recall(&entity, shared).is_hit(&entity));
-        assert_eq!(reads.get(), 5);
-        // At once in this worker, at the next tick in the others.
-        copies.renew(NOW);
-        copies.distrust();
-        let distrusted = |slot: &str| match slot {
-            DISTRUST_SLOT => Some(distrust(NOW)),
-            _ => Some(value.clone()),
-        };
-        assert!(!copies.recall(&entity, distrusted).is_hit(&entity));
+        // What is no hit is not kept: it may be one in a moment.
+        assert!(copies.hits.is_empty());
     }
 
     #[test]
     fn there_are_not_many_copies() {
         let mut copies = Copies::default();
+        copies.renew(NOW);
         for n in 0..5000u16 {
             let [first, last] = n.to_be_bytes();
             let mut bytes = [0; 16];
             (bytes[0], bytes[1]) = (first, last);
-            copies.recall(&EntityId::from_bytes(bytes), |_| None);
+            let entity = EntityId::from_bytes(bytes);
+            let shared = |slot: &str| (slot != DISTRUST_SLOT).then(|| hit(&entity, NOW, 3000));
+            assert!(copies.recall(&entity, shared).is_hit(&entity));
         }
-        assert!(copies.slots.len() <= COPIES);
+        assert!(copies.hits.len() <= COPIES);
     }
 
     #[test]

@@ -247,12 +247,10 @@ impl Stream {
             Effect::Remember { entity, millis } => {
                 let value = remembered::hit(&entity, host::now(), millis);
                 host::share(&remembered::slot(&entity), &value);
-                with_copies(|copies| copies.forget(&entity));
             }
             Effect::Distrust => {
                 let value = remembered::distrust(host::now());
                 host::share(remembered::DISTRUST_SLOT, &value);
-                with_copies(Copies::distrust);
             }
             Effect::SetRequestHeader(name, value) => {
                 host::set(MapType::HttpRequestHeaders, name, &value);

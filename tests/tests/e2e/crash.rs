@@ -133,7 +133,9 @@ async fn kills_at_any_moment_lose_nothing_and_corrupt_nothing() {
     }
     println!("{} views, {kills} kills, {cut} cut", VIEWERS * VIEWS);
     for (entity, content) in (0..ENTITIES).zip(contents.iter()) {
-        world.view(&Request::get(&path(entity)), *content).await;
+        world
+            .becomes_hit(&Request::get(&path(entity)), *content)
+            .await;
         world.stored(&path(entity), &[(0, LENGTH)]).await;
     }
     world.stack.sidecar(0).kill().await.unwrap();
