@@ -44,8 +44,10 @@ lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) RUSTDOCFLAGS=-Dwarnings cargo doc $(NATIVE) --no-deps --document-private-items
 	@scripts/lint.sh
 
-bench: ## compare with plain Envoy and nginx (there is no benchmark yet)
-	@echo "there is no benchmark yet" >&2; exit 1
+bench: build ## compare with plain Envoy and nginx: make bench ROWS="warm cold" ROUNDS=3 QUICK=1
+	@scripts/setup.sh bench
+	@$(ENV) cargo build $(NATIVE) --bin bench
+	@$(ENV) "$$CARGO_TARGET_DIR/release/bench" --rounds $(or $(ROUNDS),3) $(if $(QUICK),--quick) $(ROWS)
 
 up: build ## run Envoy, the sidecar and a demo origin until interrupted
 	@$(ENV) exec dist/demo up
