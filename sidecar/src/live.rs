@@ -19,7 +19,7 @@ use crate::fills::{LEASE, Leads, STALL};
 use crate::freshness;
 use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Rows};
 pub use leaving::{Ended, Leaving};
-pub use stored::{Reading, Segment};
+pub use stored::{AGE_STEP, Reading, Segment};
 
 /// An entity in memory, shared by everything that works on it.
 #[derive(Debug)]

@@ -58,6 +58,8 @@ pub(super) struct Index {
     db: DB,
     /// Whether something was written since the log was last synced.
     unsynced: AtomicBool,
+    /// Whether a write has failed.
+    failed: AtomicBool,
 }
 
 impl fmt::Debug for Index {
@@ -76,6 +78,7 @@ impl Index {
         Ok(Self {
             db: DB::open_cf_descriptors(&options, path, families())?,
             unsynced: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         })
     }
 
@@ -94,9 +97,20 @@ impl Index {
         if self.unsynced.swap(false, Ordering::Relaxed) {
             self.db
                 .flush_wal(true)
-                .inspect_err(|_| self.unsynced.store(true, Ordering::Relaxed))?;
+                .inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
         }
         Ok(())
+    }
+
+    /// Whether a write has failed: RocksDB takes no others from then on.
+    pub(super) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// As if a write had failed.
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// How often the folder has been opened, this time included.

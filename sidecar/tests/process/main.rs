@@ -3,6 +3,7 @@
 
 mod fills;
 mod harness;
+mod limits;
 mod origin;
 mod races;
 mod room;
