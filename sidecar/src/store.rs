@@ -5,6 +5,7 @@
 //! blocks; callers run them off the async runtime.
 
 mod ages;
+mod check;
 mod index;
 mod layout;
 mod migrate;
@@ -28,6 +29,7 @@ use thiserror::Error;
 use viewcache_protocol::{ByteRange, EntityId};
 
 pub use ages::{Aged, Class, SegmentId, SegmentRecord};
+pub use check::{Problem, Report, check};
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, millis};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
@@ -107,6 +109,9 @@ pub enum StoreError {
     /// Another process has the data folder.
     #[error("data folder {0}: in use by another viewcache-sidecar")]
     Locked(PathBuf),
+    /// There is no data folder.
+    #[error("{0}: not a data folder of viewcache-sidecar")]
+    Absent(PathBuf),
     /// The folder was written by a version with another layout.
     #[error("data folder {0}: format {1} is not format {FORMAT}, which this version reads")]
     Format(PathBuf, String),

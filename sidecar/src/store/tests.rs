@@ -6,6 +6,7 @@ use super::index::Family;
 use super::*;
 use crate::extents::{BLOCK, Extents};
 
+mod checks;
 mod formats;
 
 const SEGMENT: u64 = 256 << 10;
