@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use hyper::Uri;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
@@ -119,8 +119,40 @@ pub enum LogFormat {
 }
 
 /// The cache beside Envoy: decides, stores and serves.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "viewcache-sidecar",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+pub struct Cli {
+    /// How to run.
+    #[command(flatten)]
+    pub written: Written,
+    /// What to do instead.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does beside running the sidecar.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Look whether what is stored agrees with itself, while no sidecar runs.
+    ///
+    /// Exits with 0 when all of it does, with 1 when something does not (or did not, with
+    /// --repair), and with 2 when it could not be looked at.
+    Check {
+        /// The data folder.
+        #[arg(long, env = "VIEWCACHE_DATA_DIR", value_name = "DIR")]
+        data: PathBuf,
+        /// Mend it: drop what is damaged, remove what nothing leads to, list every segment.
+        #[arg(long)]
+        repair: bool,
+    },
+}
+
+/// The settings as they are written.
 #[derive(Clone, Debug, Default, Parser, Deserialize)]
-#[command(name = "viewcache-sidecar", version)]
 #[serde(deny_unknown_fields, default)]
 pub struct Written {
     /// A TOML file with any of the settings below, written with underscores; flags and

@@ -172,7 +172,7 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
                 offset: range.start(),
                 end: range.end(),
                 since: now,
-                window: pace.window(state.terms.window, state.readers.len()),
+                window: pace.window(state.terms.window),
             };
             let first = state.next(seq, spot, now);
             let lead = match &first {

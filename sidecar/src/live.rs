@@ -28,7 +28,7 @@ use crate::terms::{Miss, Terms};
 pub use course::{Next, Spot};
 pub use habits::Habits;
 pub use leaving::{Ended, Leaving};
-pub use stored::{Reading, Segment};
+pub use stored::{AGE_STEP, Reading, Segment};
 pub use trouble::Trouble;
 
 /// How long the filter may take an entity for a hit without asking. A hot entity costs one

@@ -1,5 +1,7 @@
 //! Flags, logs and signals; the rest is in the library.
 
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -7,21 +9,24 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use viewcache_sidecar::DataListener;
-use viewcache_sidecar::config::{Config, LogFormat, Written};
+use viewcache_sidecar::config::{Cli, Command, Config, LogFormat};
+use viewcache_sidecar::{DataListener, store};
 
 /// Bad usage, by the convention of sysexits.
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let written = match Written::try_parse() {
-        Ok(written) => written,
+    let Cli { written, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => {
             // Nothing can be done when even the usage cannot be printed.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
+    if let Some(Command::Check { data, repair }) = command {
+        return check(&data, repair);
+    }
     let check_only = written.check_config;
     let config = match Config::new(written) {
         Ok(config) => config,
@@ -52,6 +57,44 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what does not agree in a data folder, and a summary.
+fn check(data: &Path, repair: bool) -> ExitCode {
+    /// It could not be looked at.
+    const BLIND: u8 = 2;
+    let mut out = io::stdout().lock();
+    // Whoever closes our output has seen enough.
+    let report = store::check(data, repair, |problem| drop(writeln!(out, "{problem}")));
+    match report {
+        Ok(report) => {
+            let store::Report {
+                entities,
+                segments,
+                rows,
+                pieces,
+                bytes,
+                unindexed,
+                problems,
+            } = report;
+            let _ = writeln!(
+                out,
+                "{entities} entities, {segments} segments, {rows} rows, {bytes} bytes: \
+                 {pieces} checksums computed, {unindexed} bytes of disk not indexed"
+            );
+            let (done, code) = match (problems, repair) {
+                (0, _) => ("", ExitCode::SUCCESS),
+                (_, true) => (", mended", ExitCode::FAILURE),
+                (_, false) => ("; --repair mends them", ExitCode::FAILURE),
+            };
+            let _ = writeln!(out, "{problems} problems{done}");
+            code
+        }
+        Err(error) => {
+            eprintln!("viewcache-sidecar: {error}");
+            ExitCode::from(BLIND)
         }
     }
 }

@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 const SAMPLE: Duration = Duration::from_millis(20);
 
 /// The least that one request of a response asks for: most viewers that ask for everything leave
-/// early.
-const FIRST_WINDOW: u64 = 4 << 20;
+/// early, and each may soon ask for what lies ahead of another.
+const FIRST_WINDOW: u64 = 1 << 20;
 
-/// The same where others read too: each may soon ask for what lies ahead of the next.
-const FIRST_WINDOW_SHARED: u64 = 1 << 20;
-
-/// How far ahead a gap is asked for at least, and before the rate is known.
-const HORIZON_MIN: u64 = 1 << 20;
+/// How far ahead a gap is asked for beyond what the pace demands.
+const MARGIN: u64 = 256 << 10;
 
 /// The furthest that a gap is asked for ahead of the response.
 const HORIZON_MAX: u64 = 64 << 20;
@@ -53,21 +50,17 @@ impl Pace {
     }
 
     /// How far ahead a gap is asked for, so that its first byte is here when the response comes to
-    /// it: twice as far as the response goes while the origin thinks.
+    /// it: as far as the response goes while the origin thinks, and a little more. What is asked
+    /// for is fetched for nothing when the viewer leaves before it.
     pub fn horizon(&self, latency: Duration) -> u64 {
         let millis = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-        let ahead = self.rate.saturating_mul(2).saturating_mul(millis) / 1000;
-        ahead.clamp(HORIZON_MIN, HORIZON_MAX)
+        let ahead = self.rate.saturating_mul(millis) / 1000;
+        ahead.saturating_add(MARGIN).min(HORIZON_MAX)
     }
 
-    /// How much one request asks for: as much again as was sent already, at most `max`. So many
-    /// responses read the entity.
-    pub fn window(&self, max: u64, readers: usize) -> u64 {
-        let first = match readers {
-            0 | 1 => FIRST_WINDOW,
-            _ => FIRST_WINDOW_SHARED,
-        };
-        self.sent.max(first).min(max)
+    /// How much one request asks for: half of what was sent already, at most `max`.
+    pub fn window(&self, max: u64) -> u64 {
+        (self.sent / 2).max(FIRST_WINDOW).min(max)
     }
 }
 
@@ -103,27 +96,26 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(now);
         let latency = Duration::from_millis(20);
-        assert_eq!(pace.horizon(latency), HORIZON_MIN);
+        assert_eq!(pace.horizon(latency), MARGIN);
         // A gigabyte a second.
         pace.sent(100 << 20, now + Duration::from_millis(100));
         let horizon = pace.horizon(latency);
-        assert!((40 << 20..42 << 20).contains(&horizon), "{horizon}");
+        assert!((20 << 20..22 << 20).contains(&horizon), "{horizon}");
         assert_eq!(pace.horizon(Duration::from_secs(5)), HORIZON_MAX);
         // A video being played.
         pace.sent(50_000, now + Duration::from_millis(200));
-        assert_eq!(pace.horizon(latency), HORIZON_MIN);
+        assert!(pace.horizon(latency) < MARGIN + 20_000);
     }
 
     #[test]
     fn requests_grow_with_what_was_watched() {
         let mut pace = Pace::new(Instant::now());
-        assert_eq!(pace.window(16 << 20, 1), FIRST_WINDOW);
-        assert_eq!(pace.window(16 << 20, 2), FIRST_WINDOW_SHARED);
-        assert_eq!(pace.window(1000, 1), 1000);
-        pace.sent(5 << 20, Instant::now());
-        assert_eq!(pace.window(16 << 20, 2), 5 << 20);
+        assert_eq!(pace.window(16 << 20), FIRST_WINDOW);
+        assert_eq!(pace.window(1000), 1000);
+        pace.sent(10 << 20, Instant::now());
+        assert_eq!(pace.window(16 << 20), 5 << 20);
         pace.sent(50 << 20, Instant::now());
-        assert_eq!(pace.window(16 << 20, 1), 16 << 20);
+        assert_eq!(pace.window(16 << 20), 16 << 20);
     }
 
     #[test]

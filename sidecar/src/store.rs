@@ -6,6 +6,7 @@
 
 mod ages;
 mod buffers;
+mod check;
 mod handles;
 mod index;
 mod layout;
@@ -22,12 +23,15 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
 use viewcache_protocol::{ByteRange, EntityId};
 
 pub use ages::{Aged, Class, SegmentId, SegmentRecord};
+pub use check::{Problem, Report, check};
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, millis};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
@@ -79,6 +83,15 @@ pub struct Update {
     pub record: Option<EntityRecord>,
 }
 
+impl Update {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        let changes = |change: &SegmentChange| change.before != change.after;
+        let rows = !self.rows.put.is_empty() || !self.rows.delete.is_empty();
+        !rows && self.record.is_none() && !self.segments.iter().any(changes)
+    }
+}
+
 /// What the index says of a segment, before and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentChange {
@@ -93,9 +106,15 @@ pub struct SegmentChange {
 /// Why the store could not do its work.
 #[derive(Debug, Error)]
 pub enum StoreError {
+    /// The index is closed after it failed.
+    #[error("index: closed until it can be opened again")]
+    Closed,
     /// Another process has the data folder.
     #[error("data folder {0}: in use by another viewcache-sidecar")]
     Locked(PathBuf),
+    /// There is no data folder.
+    #[error("{0}: not a data folder of viewcache-sidecar")]
+    Absent(PathBuf),
     /// The folder was written by a version with another layout.
     #[error("data folder {0}: format {1} is not format {FORMAT}, which this version reads")]
     Format(PathBuf, String),
@@ -147,7 +166,8 @@ pub struct Disk {
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    index: Index,
+    /// None only while it is opened again, or could not be.
+    index: RwLock<Option<Arc<Index>>>,
     segments: Segments,
     /// The number of the next generation. Its upper half counts openings, so that no number is
     /// used twice although only openings are written down.
@@ -188,12 +208,47 @@ impl Store {
         }
         Ok(Self {
             dir: dir.to_owned(),
-            index,
+            index: RwLock::new(Some(Arc::new(index))),
             segments,
             next_seq,
             used: swept.used,
             _lock: lock,
         })
+    }
+
+    fn index(&self) -> Result<Arc<Index>, StoreError> {
+        let index = self
+            .index
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        index.clone().ok_or(StoreError::Closed)
+    }
+
+    /// Opens the index again after a write to it has failed: RocksDB takes no more writes then,
+    /// also when the disk has room again. False when there is nothing to mend.
+    pub fn revive(&self) -> Result<bool, StoreError> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        if self.index().is_ok_and(|index| !index.failed()) {
+            return Ok(false);
+        }
+        let mut slot = self
+            .index
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let patience = Instant::now() + PATIENCE;
+        // Whoever uses it ends soon, unless the disk hangs.
+        while slot
+            .as_ref()
+            .is_some_and(|index| 1 < Arc::strong_count(index))
+        {
+            if patience <= Instant::now() {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        *slot = None;
+        *slot = Some(Arc::new(Index::open(&self.dir.join("index"))?));
+        Ok(true)
     }
 
     /// A number for a new generation.
@@ -203,14 +258,14 @@ impl Store {
 
     /// The entity as it was stored.
     pub fn load(&self, entity: EntityId) -> Result<Option<Loaded>, StoreError> {
-        let Some(record) = self.index.entity(entity)? else {
+        let Some(record) = self.index()?.entity(entity)? else {
             return Ok(None);
         };
         let (rows, segments) = match &record.generation {
             Some(generation) => {
                 let key = layout::generation_key(entity, generation.seq);
-                let segments = self.index.segments(&key)?;
-                (self.index.rows(entity, generation.seq)?, segments)
+                let segments = self.index()?.segments(&key)?;
+                (self.index()?.rows(entity, generation.seq)?, segments)
             }
             None => (Rows::default(), Vec::new()),
         };
@@ -226,7 +281,7 @@ impl Store {
 
     /// Stores the entity's record.
     pub fn put(&self, entity: EntityId, record: &EntityRecord) -> Result<(), StoreError> {
-        self.index.put_entity(entity, record)
+        self.index()?.put_entity(entity, record)
     }
 
     /// Every entity's record after `after`, in the order of ids, at most `limit`.
@@ -235,7 +290,7 @@ impl Store {
         after: Option<EntityId>,
         limit: usize,
     ) -> Result<Vec<(EntityId, EntityRecord)>, StoreError> {
-        self.index.page(after, limit)
+        self.index()?.page(after, limit)
     }
 
     /// Writes bytes that lie in one segment and are not stored yet. They are stored when they are
@@ -246,7 +301,8 @@ impl Store {
 
     /// Makes a change of the index.
     pub fn update(&self, place: Place, update: &Update) -> Result<(), StoreError> {
-        let mut batch = self.index.batch();
+        let index = self.index()?;
+        let mut batch = index.batch();
         batch.update(place.entity, place.seq, update);
         batch.write()
     }
@@ -278,7 +334,7 @@ impl Store {
 
     /// The segments that are next to be evicted, after `after`, at most `limit`; never pinned ones.
     pub fn oldest(&self, after: Option<Aged>, limit: usize) -> Result<Vec<Aged>, StoreError> {
-        self.index.oldest(after, limit)
+        self.index()?.oldest(after, limit)
     }
 
     /// Takes a segment out of an entity that is not in memory, and the entity with its last one.
@@ -289,24 +345,20 @@ impl Store {
             seq,
             segment,
         } = aged.id;
-        let mut batch = self.index.batch();
-        let known = self.index.segment(aged.id)?;
+        let index = self.index()?;
+        let mut batch = index.batch();
+        let known = index.segment(aged.id)?;
         // An age without its segment leads nowhere.
         batch.remove(index::Family::Ages, &ages::age_key(aged));
         batch.change_segment(aged.id, known, None);
-        let record = self.index.entity(entity)?;
+        let record = index.entity(entity)?;
         let living = record.and_then(|r| r.generation).filter(|g| g.seq == seq);
         if let Some(generation) = living {
             let place = generation.place(entity);
             let range = place.segment_range(segment * place.segment_size);
             batch.remove_rows_in(entity, seq, range)?;
             let key = layout::generation_key(entity, seq);
-            if self
-                .index
-                .segments(&key)?
-                .iter()
-                .all(|(id, _)| *id == aged.id)
-            {
+            if index.segments(&key)?.iter().all(|(id, _)| *id == aged.id) {
                 batch.remove_entity(entity);
             }
         }
@@ -318,7 +370,7 @@ impl Store {
     /// Takes a whole generation out. Its rows leave the index first, so that nothing points at a
     /// missing file. `segments` may have files although the index does not know them.
     pub fn remove_generation(&self, place: Place, segments: &[u64]) -> Result<(), StoreError> {
-        let indexed = self.index.remove_generation(place.entity, place.seq)?;
+        let indexed = self.index()?.remove_generation(place.entity, place.seq)?;
         for segment in indexed.iter().chain(segments) {
             self.segments.remove(place.segment(*segment))?;
         }
@@ -327,12 +379,12 @@ impl Store {
 
     /// Takes an entity's record out.
     pub fn remove_entity(&self, entity: EntityId) -> Result<(), StoreError> {
-        self.index.remove_entity(entity)
+        self.index()?.remove_entity(entity)
     }
 
     /// Brings the index to the disk, so that a power loss takes no more than what came since.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.index.sync()
+        self.index()?.sync()
     }
 
     /// Bytes of disk that the segments were counted with when the folder was opened.
@@ -365,10 +417,11 @@ impl Store {
 }
 
 fn lock(dir: &Path) -> Result<File, StoreError> {
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(dir.join("lock"))?;
+    let path = dir.join("lock");
+    hold(dir, File::options().create(true).append(true).open(path)?)
+}
+
+fn hold(dir: &Path, file: File) -> Result<File, StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked(dir.to_owned())),

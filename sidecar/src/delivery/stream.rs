@@ -78,7 +78,7 @@ impl Stream {
                 offset: self.at,
                 end: self.end,
                 since,
-                window: self.pace.window(self.terms.window, state.readers.len()),
+                window: self.pace.window(self.terms.window),
             };
             let next = state.next(self.seq, spot, now);
             let gap = match next {
@@ -163,7 +163,7 @@ impl Stream {
         if waits.is_some() {
             return Ok(waits);
         }
-        let window = self.pace.window(self.terms.window, state.readers.len());
+        let window = self.pace.window(self.terms.window);
         let end = self.end.min(self.at.saturating_add(window));
         let Some(rest) = ByteRange::new(self.at, end) else {
             return Ok(None);

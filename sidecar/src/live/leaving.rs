@@ -48,7 +48,7 @@ impl State {
             let going = gone.iter().filter_map(|run| run.intersect(whole));
             let going: u64 = going.map(ByteRange::len).sum();
             let stored: u64 = self.stored.within(whole).map(ByteRange::len).sum();
-            self.aged(place, segment, going < stored)
+            self.aged(place, segment, going < stored, 0)
         };
         let update = Update {
             rows,

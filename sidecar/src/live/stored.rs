@@ -13,8 +13,8 @@ use crate::error::Refusal;
 use crate::extents::BLOCK;
 use crate::store::{Change, Checked, Loaded, Place, Row, SegmentChange, SegmentRecord, Update};
 
-/// How far a segment's age in the index may lie behind, in milliseconds: so seldom is it written.
-const AGE_STEP: u64 = 1000;
+/// How often a segment's age is written to the index, in milliseconds, unless somebody needs it.
+pub const AGE_STEP: u64 = 1000;
 
 /// One segment of the living generation.
 #[derive(Debug, Default)]
@@ -196,7 +196,7 @@ impl State {
         let segment = part.start() / place.segment_size;
         let known = self.segments.entry(segment).or_default();
         known.used_at = known.used_at.max(now);
-        let change = self.aged(place, segment, true);
+        let change = self.aged(place, segment, true, now.saturating_sub(AGE_STEP));
         Ok(Update {
             rows,
             segments: change.into_iter().collect(),
@@ -260,15 +260,21 @@ impl State {
         }
     }
 
-    /// What the index is to be told of a segment that has rows or is about to (`stored`).
-    pub(super) fn aged(&self, place: Place, segment: u64, stored: bool) -> Option<SegmentChange> {
+    /// What the index is to be told of a segment that has rows or is about to (`stored`). Its age
+    /// is told anew when the one in the index is not after `stale`.
+    pub(super) fn aged(
+        &self,
+        place: Place,
+        segment: u64,
+        stored: bool,
+        stale: u64,
+    ) -> Option<SegmentChange> {
         let known = self.segments.get(&segment)?;
         let whole = place.segment_range(segment * place.segment_size);
         let class = self.record.class();
         let after = stored.then(|| {
-            let old = known.indexed.filter(|old| {
-                old.class == class && known.used_at < old.used_at.saturating_add(AGE_STEP)
-            });
+            let stays = |old: &SegmentRecord| old.class == class && stale < old.used_at;
+            let old = known.indexed.filter(stays);
             SegmentRecord {
                 class,
                 used_at: old.map_or(known.used_at, |old| old.used_at),
@@ -282,19 +288,23 @@ impl State {
         })
     }
 
-    /// What the index is to be told of the segments that were used since it was last told.
-    pub fn aging(&mut self) -> Option<(Place, Update)> {
+    /// What the index is to be told of the segments that were used since it was last told, those
+    /// left out that it was told of after `stale`.
+    pub fn aging(&mut self, stale: u64) -> Option<(Place, Update)> {
         let place = self.record.generation.as_ref()?.place(self.record.key.id());
-        let touched = std::mem::take(&mut self.touched);
-        let known = |segment: &u64| {
-            let known = self.segments.get(segment);
-            known.is_some_and(|known| known.indexed.is_some() && !known.leaving)
-        };
-        let segments: Vec<_> = touched
-            .into_iter()
-            .filter(known)
-            .filter_map(|segment| self.aged(place, segment, true))
-            .collect();
+        let mut segments = Vec::new();
+        for segment in std::mem::take(&mut self.touched) {
+            let Some(known) = self.segments.get(&segment) else {
+                continue;
+            };
+            let Some(old) = known.indexed.filter(|_| !known.leaving) else {
+                continue;
+            };
+            if stale < old.used_at && old.used_at < known.used_at {
+                self.touched.insert(segment);
+            }
+            segments.extend(self.aged(place, segment, true, stale));
+        }
         (!segments.is_empty()).then(|| {
             let update = Update {
                 segments,

@@ -83,7 +83,8 @@ impl Service {
         let mut freed = self.evict(ample);
         if freed == 0 || freed < needed {
             // Some of the oldest by the index are not the oldest any more: now it learns which.
-            self.table.all().iter().for_each(|live| self.age(live));
+            let all = self.table.all();
+            all.iter().for_each(|live| self.age(live, u64::MAX));
             freed += self.evict(ample.saturating_sub(freed));
         }
         tracing::debug!(freed, needed, ample, "room is made");
@@ -98,7 +99,7 @@ impl Service {
             let oldest = match self.store.oldest(after, PAGE) {
                 Ok(oldest) => oldest,
                 Err(error) => {
-                    tracing::error!(%error, "what to evict is not known");
+                    self.trouble("what to evict is not known", &error);
                     break;
                 }
             };
@@ -109,7 +110,7 @@ impl Service {
                 }
                 match self.evict_segment(aged) {
                     Ok(gone) => freed += gone,
-                    Err(error) => tracing::error!(?aged, %error, "could not be evicted"),
+                    Err(error) => self.trouble("a segment could not be evicted", &error),
                 }
             }
             if after.is_none() {
@@ -163,7 +164,7 @@ impl Service {
     pub(super) fn remove_husk(&self, live: &Arc<Live>, place: Place, segment: u64) {
         let leave = |state: &mut State| state.leave_husk(place.seq, segment);
         if let Err(error) = self.take_out(live, place.seq, segment, leave) {
-            tracing::error!(entity = %live.id, segment, %error, "an empty segment stays");
+            self.trouble("an empty segment stays", &error);
         }
     }
 
@@ -181,7 +182,11 @@ impl Service {
             return Ok(0);
         };
         let place = leaving.place;
-        if let Err(error) = self.store.update(place, &leaving.update) {
+        let told = match leaving.update.is_empty() {
+            true => Ok(()),
+            false => self.store.update(place, &leaving.update),
+        };
+        if let Err(error) = told {
             live.state().stay(seq, segment, leaving);
             return Err(error);
         }
@@ -194,16 +199,17 @@ impl Service {
         Ok(freed)
     }
 
-    /// Tells the index which segments of an entity were used.
-    pub(super) fn age(&self, live: &Live) {
+    /// Tells the index which segments of an entity were used, but not what it was told after
+    /// `stale`.
+    pub(super) fn age(&self, live: &Live, stale: u64) {
         let _indexing = live.index_lock();
-        let Some((place, update)) = live.state().aging() else {
+        let Some((place, update)) = live.state().aging(stale) else {
             return;
         };
         match self.store.update(place, &update) {
             Ok(()) => live.state().apply(place.seq, None, update),
             Err(error) => {
-                tracing::error!(entity = %live.id, %error, "its age could not be stored");
+                self.trouble("an age could not be stored", &error);
                 live.state().not_aged(&update);
             }
         }

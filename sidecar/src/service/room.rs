@@ -74,11 +74,14 @@ impl Look {
         if over < under { under } else { over }
     }
 
-    /// How much is kept ready for the next writes.
-    const fn headroom(&self) -> u64 {
+    /// How much is kept ready for the next writes: a part of what can be used at all.
+    fn headroom(&self) -> u64 {
         const MOST: u64 = 64 << 20;
-        let part = self.limit / 64;
-        if part < MOST { part } else { MOST }
+        let disk = self
+            .used
+            .saturating_add(self.free)
+            .saturating_sub(self.floor);
+        (self.limit.min(disk) / 64).min(MOST)
     }
 }
 
@@ -225,6 +228,9 @@ mod tests {
             let gone = look.short(bytes);
             let after = Look { used: used.saturating_sub(gone), free: free + gone, ..look };
             prop_assert!(used < gone || after.short(bytes) == 0);
+            // An empty disk is never short of what is kept ready.
+            let empty = Look { used: 0, pending: 0, ..look };
+            prop_assert!(free < floor || empty.short(2 * empty.headroom()) == 0);
         }
     }
 }

@@ -8,7 +8,7 @@ use viewcache_protocol::{EntityId, EntityKey};
 
 use super::Service;
 use crate::error::Error;
-use crate::live::{Live, State};
+use crate::live::{AGE_STEP, Live, State};
 use crate::store::{EntityRecord, Loaded, StoreError, millis};
 
 /// How many entities stay in memory although nobody uses them.
@@ -19,6 +19,9 @@ const LOADING: usize = 64;
 
 /// How long an entity of which nothing is stored is remembered.
 const HOLLOW: Duration = Duration::from_secs(60);
+
+/// How much free disk the index needs to be opened again.
+const REVIVAL: u64 = 4 << 20;
 
 /// The entities in memory by their id.
 #[derive(Debug)]
@@ -186,7 +189,8 @@ impl Service {
     /// Writes changed records and ages to the store, brings them to the disk, and lets go of idle
     /// entities. Blocks.
     pub fn persist(&self) {
-        let long_ago = millis(SystemTime::now() - HOLLOW);
+        let wall = SystemTime::now();
+        let (now, long_ago) = (millis(wall), millis(wall - HOLLOW));
         for live in self.table.all() {
             let hollow = |state: &State| {
                 let kept = state.busy() || state.record.pinned || !state.stored.is_empty();
@@ -199,19 +203,39 @@ impl Service {
                 (state.dirty, !state.touched.is_empty(), empty)
             };
             if dirty && let Err(error) = self.record(&live) {
-                tracing::error!(entity = %live.id, %error, "its record could not be stored");
+                self.trouble("a record could not be stored", &error);
             }
             if touched {
-                self.age(&live);
+                self.age(&live, now.saturating_sub(AGE_STEP));
             }
             if empty && let Err(error) = self.remove(live.id, hollow) {
-                tracing::error!(entity = %live.id, %error, "its empty record stays");
+                self.trouble("an empty record stays", &error);
             }
         }
         self.table.trim();
         if let Err(error) = self.store.sync() {
-            tracing::error!(%error, "the index could not be brought to the disk");
+            self.trouble("the index could not be brought to the disk", &error);
         }
+        self.revive();
         self.room.look_at_index(&self.store);
+    }
+
+    /// Opens the index again when it has failed and the disk has room.
+    fn revive(&self) {
+        if self.store.disk().is_ok_and(|disk| disk.free < REVIVAL) {
+            return;
+        }
+        match self.store.revive() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the index is open again after a failure"),
+            Err(error) => self.trouble("the index could not be opened again", &error),
+        }
+    }
+
+    /// A disk that fails does so for everything: one line a second says so.
+    pub(super) fn trouble(&self, what: &'static str, error: &StoreError) {
+        if let Some(others) = self.failures.pass() {
+            tracing::error!(%error, others, "{what}");
+        }
     }
 }

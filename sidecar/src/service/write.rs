@@ -24,8 +24,7 @@ impl Service {
         // Rows without their record would be swept at the next start.
         let recorded = live.state().recorded == Some(place.seq);
         if !recorded {
-            self.record(live)
-                .map_err(|error| self.failed(part, &error))?;
+            self.record(live).map_err(|error| self.dropped(&error))?;
         }
         // No more than this: how much of it is new is known when it is housed.
         let most = Extents::default().fresh_blocks(part) * BLOCK;
@@ -39,7 +38,7 @@ impl Service {
         self.room.settle(fresh);
         let stored = match written {
             Ok(()) => self.index_part(live, place, part, bytes),
-            Err(error) => Err(self.failed(part, &error)),
+            Err(error) => Err(self.dropped(&error)),
         };
         match &stored {
             Ok(()) => {
@@ -63,9 +62,14 @@ impl Service {
         let update = live.state().adding(place.seq, part, row, now)?;
         self.store
             .update(place, &update)
-            .map_err(|error| self.failed(part, &error))?;
+            .map_err(|error| self.dropped(&error))?;
         live.state().apply(place.seq, Some(part), update);
         Ok(())
+    }
+
+    fn dropped(&self, error: &StoreError) -> Refusal {
+        self.trouble("a chunk is dropped", error);
+        Refusal::Disk
     }
 
     /// Bytes that were written and will not be stored give their blocks back.
@@ -79,14 +83,6 @@ impl Service {
             // Their room stays taken until the segment goes.
             Err(error) => tracing::debug!(entity = %live.id, %part, %error, "not given back"),
         }
-    }
-
-    /// A disk that fails does so for every chunk: one line a second says so.
-    fn failed(&self, part: ByteRange, error: &StoreError) -> Refusal {
-        if let Some(others) = self.failures.pass() {
-            tracing::error!(%part, %error, others, "chunks are dropped");
-        }
-        Refusal::Disk
     }
 
     /// Compares what arrives with what is stored already: under one validator both should be the

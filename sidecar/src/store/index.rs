@@ -10,7 +10,7 @@ use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, PrefixRange,
     ReadOptions,
 };
-use viewcache_protocol::EntityId;
+use viewcache_protocol::{ByteRange, EntityId};
 
 use super::StoreError;
 use super::ages::{self, Aged, Class, SegmentId, SegmentRecord};
@@ -37,7 +37,7 @@ impl Family {
         Self::Meta,
     ];
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Entities => "entities",
             Self::Rows => "extents",
@@ -58,6 +58,8 @@ pub(super) struct Index {
     db: DB,
     /// Whether something was written since the log was last synced.
     unsynced: AtomicBool,
+    /// Whether a write has failed.
+    failed: AtomicBool,
 }
 
 impl fmt::Debug for Index {
@@ -76,6 +78,16 @@ impl Index {
         Ok(Self {
             db: DB::open_cf_descriptors(&options, path, families())?,
             unsynced: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// To look only: nothing is written, not even what opening would tidy up.
+    pub(super) fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            db: DB::open_cf_descriptors_read_only(&options(), path, families(), false)?,
+            unsynced: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         })
     }
 
@@ -94,9 +106,26 @@ impl Index {
         if self.unsynced.swap(false, Ordering::Relaxed) {
             self.db
                 .flush_wal(true)
-                .inspect_err(|_| self.unsynced.store(true, Ordering::Relaxed))?;
+                .inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
         }
         Ok(())
+    }
+
+    /// Whether a write has failed: RocksDB takes no others from then on.
+    pub(super) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// As if a write had failed.
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whatever a test wants to find.
+    #[cfg(test)]
+    pub(super) fn put_raw(&self, family: Family, key: &[u8], value: &[u8]) {
+        self.db.put_cf(self.family(family), key, value).unwrap();
     }
 
     /// How often the folder has been opened, this time included.
@@ -125,6 +154,26 @@ impl Index {
                 Ok(None)
             }
         }
+    }
+
+    /// The same, and nothing is removed.
+    pub(super) fn peek(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
+        let family = self.family(Family::Entities);
+        let value = self.db.get_pinned_cf(family, entity.as_bytes())?;
+        Ok(value.and_then(|value| layout::decode_entity(&value).ok()))
+    }
+
+    /// Whether the index has an age that leads to this segment.
+    pub(super) fn has_age(&self, id: SegmentId, record: SegmentRecord) -> Result<bool, StoreError> {
+        let key = ages::age_key(Aged {
+            class: record.class,
+            used_at: record.used_at,
+            id,
+        });
+        Ok(self
+            .db
+            .get_pinned_cf(self.family(Family::Ages), key)?
+            .is_some())
     }
 
     pub(super) fn put_entity(
@@ -189,6 +238,30 @@ impl Index {
             match layout::decode_row(&key, &value) {
                 Ok((offset, row)) => rows.insert(offset, row),
                 Err(error) => tracing::error!(%entity, %error, "an extent is passed over"),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows that begin in a segment.
+    pub(super) fn rows_in(
+        &self,
+        entity: EntityId,
+        seq: u64,
+        segment: ByteRange,
+    ) -> Result<Rows, StoreError> {
+        let key = |offset| layout::row_key(entity, seq, offset);
+        let mut options = ReadOptions::default();
+        options.set_iterate_range(key(segment.start())..key(segment.end()));
+        let family = self.family(Family::Rows);
+        let mut rows = Rows::default();
+        for entry in self
+            .db
+            .iterator_cf_opt(family, options, IteratorMode::Start)
+        {
+            let (key, value) = entry?;
+            if let Ok((offset, row)) = layout::decode_row(&key, &value) {
+                rows.insert(offset, row);
             }
         }
         Ok(rows)

@@ -54,7 +54,7 @@ impl Row {
     }
 
     /// The row's checked pieces, ascending.
-    fn checked(&self, offset: u64) -> impl Iterator<Item = Checked> + '_ {
+    pub(super) fn checked(&self, offset: u64) -> impl Iterator<Item = Checked> + '_ {
         Self::cells(offset, self.len)
             .zip(self.sums.iter())
             .map(|(range, &sum)| Checked { range, sum })

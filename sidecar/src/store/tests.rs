@@ -6,6 +6,7 @@ use super::index::Family;
 use super::*;
 use crate::extents::{BLOCK, Extents};
 
+mod checks;
 mod formats;
 
 const SEGMENT: u64 = 256 << 10;
@@ -236,8 +237,15 @@ fn opening_removes_dead_generations() {
     world.store.put(key().id(), &record(2)).unwrap();
     drop(world.store);
     let store = Store::open(dir.path()).unwrap();
-    assert!(store.index.rows(key().id(), 1).unwrap().is_empty());
-    assert_eq!(store.index.scan(Family::Ages, &[]).count(), 0);
+    assert!(
+        store
+            .index()
+            .unwrap()
+            .rows(key().id(), 1)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(store.index().unwrap().scan(Family::Ages, &[]).count(), 0);
     assert!(!path.exists());
     assert_eq!(store.used(), 0);
 }
@@ -284,8 +292,19 @@ fn the_last_segment_takes_its_entity_along() {
         world.store.evict(aged).unwrap();
     }
     assert!(world.store.load(key().id()).unwrap().is_none());
-    assert_eq!(world.store.index.scan(Family::Rows, &[]).count(), 0);
-    assert_eq!(world.store.index.scan(Family::Segments, &[]).count(), 0);
+    assert_eq!(
+        world.store.index().unwrap().scan(Family::Rows, &[]).count(),
+        0
+    );
+    assert_eq!(
+        world
+            .store
+            .index()
+            .unwrap()
+            .scan(Family::Segments, &[])
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -306,6 +325,25 @@ fn blocks_that_are_given_back_leave_the_others() {
     assert!(bytes[8192..12_288].iter().all(|&b| b == 0));
     let small = range(5000, 8191);
     assert_eq!(world.store.discard(world.place, small).unwrap(), None);
+}
+
+#[test]
+fn an_index_that_failed_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 300_000);
+    assert!(!world.store.revive().unwrap());
+    world.store.index().unwrap().fail();
+    assert!(world.store.revive().unwrap());
+    assert!(!world.store.revive().unwrap());
+    let loaded = world.store.load(key().id()).unwrap().unwrap();
+    assert_eq!(loaded.rows, world.rows);
+    // While somebody uses it, it stays open.
+    let used = world.store.index().unwrap();
+    used.fail();
+    assert!(!world.store.revive().unwrap());
+    drop(used);
+    assert!(world.store.revive().unwrap());
 }
 
 #[test]

@@ -203,6 +203,15 @@ impl Sidecar {
         serde_json::from_slice(&got.body).unwrap()
     }
 
+    /// A counter without labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.manage("GET", "/metrics").await;
+        let text = String::from_utf8(metrics.body).unwrap();
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        let value = text.lines().find_map(value);
+        value.unwrap_or_else(|| panic!("{name} is not in {text}"))
+    }
+
     /// Waits until so many bytes are stored and nobody fetches or watches.
     pub(crate) async fn stored(&self, bytes: u64) {
         self.stored_at("/video", bytes).await;

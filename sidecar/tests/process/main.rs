@@ -1,8 +1,10 @@
 //! The sidecar as a process would run it: its two listeners, a real RocksDB, real HTTP, and an
 //! origin that is a program we script. Envoy is not needed: we speak as the filter would.
 
+mod check;
 mod fills;
 mod harness;
+mod limits;
 mod origin;
 mod pace;
 mod races;

@@ -17,18 +17,6 @@ async fn limited(dir: &std::path::Path, max: &str) -> (Origin, Sidecar) {
     (origin, sidecar)
 }
 
-async fn metric(sidecar: &Sidecar, name: &str) -> u64 {
-    let metrics = sidecar.manage("GET", "/metrics").await;
-    let text = String::from_utf8(metrics.body).unwrap();
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value
-        .unwrap_or_else(|| panic!("{name} is not in {text}"))
-        .parse()
-        .unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_segments_used_least_recently_go() {
     let dir = tempfile::tempdir().unwrap();
@@ -53,7 +41,7 @@ async fn the_segments_used_least_recently_go() {
     let left = sidecar.entity_at("/b").await["cached_bytes"].as_u64();
     assert!(left.is_none_or(|left| left < N), "{left:?}");
     assert_eq!(sidecar.entity().await["cached_bytes"], N);
-    assert!(0 < metric(&sidecar, "viewcache_evictions_total").await);
+    assert!(0 < sidecar.metric("viewcache_evictions_total").await);
     let again = sidecar.routed_at("/b", "").await;
     assert!(again.whole && again.body == body(1, 0, N), "wrong bytes");
 }
@@ -109,10 +97,10 @@ async fn bytes_that_differ_from_those_stored_are_counted_and_not_kept() {
     sidecar.begin(fill, &living, 0, 1_000_000).await;
     sidecar.chunk(fill, id, 0, body(1, 0, 200_000)).await;
     sidecar.chunk(fill, id, 0, body(1, 0, 300_000)).await;
-    assert_eq!(metric(&sidecar, "viewcache_conflicts_total").await, 0);
+    assert_eq!(sidecar.metric("viewcache_conflicts_total").await, 0);
     // Under the same validator, and other bytes all the same: the five cells lie in it as a whole.
     sidecar.chunk(fill, id, 0, body(2, 0, 300_000)).await;
-    assert_eq!(metric(&sidecar, "viewcache_conflicts_total").await, 5);
+    assert_eq!(sidecar.metric("viewcache_conflicts_total").await, 5);
     assert!(sidecar.routed("0-299999").await.body == body(1, 0, 300_000));
 }
 

@@ -29,14 +29,18 @@ async fn only_the_missing_bytes_are_asked_of_the_origin() {
         "each byte was sent once"
     );
 
-    let gap = world.origin.seen("/v.mp4").pop().unwrap().head;
-    assert_eq!(gap.get("host"), Some(HOST));
-    assert_eq!(gap.get("accept-encoding"), Some("identity"));
-    assert_eq!(gap.get("user-agent"), Some("player"));
-    assert_eq!(gap.get("if-range"), Some("\"v1\""));
+    let gaps: Vec<_> = world.origin.seen("/v.mp4").into_iter().skip(1).collect();
+    for gap in &gaps {
+        assert_eq!(gap.head.get("host"), Some(HOST));
+        assert_eq!(gap.head.get("accept-encoding"), Some("identity"));
+        assert_eq!(gap.head.get("user-agent"), Some("player"));
+        assert_eq!(gap.head.get("if-range"), Some("\"v1\""));
+    }
+    let first = |range: &str| range.starts_with("bytes=2000000-");
     assert!(
-        gap.get("range").unwrap().starts_with("bytes=2000000-"),
-        "{gap:?}"
+        gaps.iter()
+            .any(|gap| gap.head.get("range").is_some_and(first)),
+        "{gaps:?}"
     );
     world.hit(&Request::get("/v.mp4"), content).await;
 }

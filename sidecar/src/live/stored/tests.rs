@@ -120,17 +120,17 @@ fn nothing_is_written_into_a_segment_that_leaves() {
 fn an_age_is_written_once_a_second() {
     let live = live();
     store(&mut live.state(), range(0, 100), 10_000);
-    drop(live.reading(1, range(0, 10), 10_999));
-    assert!(live.state().aging().is_none());
-    drop(live.reading(1, range(0, 10), 11_000));
-    let (_, update) = live.state().aging().unwrap();
+    drop(live.reading(1, range(0, 10), 10_300));
+    assert!(live.state().aging(9_999).is_none());
+    // It is told a second after it was told last, or when somebody needs it.
+    let (_, update) = live.state().aging(10_000).unwrap();
     assert_eq!(update.segments[0].before.unwrap().used_at, 10_000);
-    assert_eq!(update.segments[0].after.unwrap().used_at, 11_000);
+    assert_eq!(update.segments[0].after.unwrap().used_at, 10_300);
     // A chunk that comes in between leaves the age as it is.
     let mut state = live.state();
     state.apply(1, None, update);
     state.house(1, range(100, 200)).unwrap();
-    let update = state.adding(1, range(100, 200), Row::of(100, &[1; 100]), 11_500);
+    let update = state.adding(1, range(100, 200), Row::of(100, &[1; 100]), 11_299);
     assert_eq!(update.unwrap().segments, []);
 }
 
@@ -244,7 +244,7 @@ proptest! {
                 }
                 Step::Evict(segment) => room -= evict(&mut state, segment, 1).unwrap_or(0),
                 Step::Restart => {
-                    let aged = state.aging();
+                    let aged = state.aging(u64::MAX);
                     if let Some((_, update)) = aged {
                         state.apply(1, None, update);
                     }

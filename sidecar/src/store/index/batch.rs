@@ -132,7 +132,8 @@ impl<'a> Batch<'a> {
     }
 
     pub(in crate::store) fn write(self) -> Result<(), StoreError> {
-        self.index.db.write(self.batch)?;
+        let failed = |_: &rocksdb::Error| self.index.failed.store(true, Ordering::Relaxed);
+        self.index.db.write(self.batch).inspect_err(failed)?;
         self.index.unsynced.store(true, Ordering::Relaxed);
         Ok(())
     }
