@@ -14,7 +14,7 @@ pub const STARVED: Duration = Duration::from_millis(200);
 pub const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a byte is waited for that its lead has passed: chunks overtake each other.
-pub const OVERTAKEN: Duration = Duration::from_millis(200);
+pub const OVERTAKEN: Duration = Duration::from_millis(500);
 
 /// A lead that has brought no byte for this long has lost its `end` message and is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
@@ -252,14 +252,16 @@ impl Leads {
         let untils = self.0.iter().filter_map(|lead| match lead.phase {
             Phase::Running {
                 role,
+                start,
                 frontier,
                 end,
                 ..
             } if frontier <= offset && offset < end.min(frontier + terms.lease) => {
                 let stalls = lead.stalls(now, terms)?;
                 Some(match role {
-                    Role::Mirror => stalls.min(since + STARVED),
-                    Role::Own => stalls,
+                    // Before its first chunk it is not the viewer that is slow.
+                    Role::Mirror if start < frontier => stalls.min(since + STARVED),
+                    Role::Mirror | Role::Own => stalls,
                 })
             }
             _ => None,

@@ -124,11 +124,14 @@ fn a_starved_follower_leads_ahead_of_a_mirror_but_not_of_a_lead_that_it_paces() 
     let whole = ByteRange::new(0, 100).unwrap();
     let mut leads = Leads::default();
     leads.begin(FILL, Role::Mirror, 1, whole, now);
-    assert_eq!(leads.awaited(0, now, now, &terms()), Some(now + STARVED));
+    // Its first chunk is on its way.
+    assert_eq!(leads.awaited(0, now, now, &terms()), Some(now + STALL));
+    leads.advance(FILL, 10, now);
+    assert_eq!(leads.awaited(10, now, now, &terms()), Some(now + STARVED));
     let later = now + STARVED;
-    assert_eq!(leads.awaited(0, now, later, &terms()), None);
+    assert_eq!(leads.awaited(10, now, later, &terms()), None);
     // Its own clock begins anew with each byte.
-    assert!(leads.awaited(0, later, later, &terms()).is_some());
+    assert!(leads.awaited(10, later, later, &terms()).is_some());
     let leads = running(0, 100, now);
     assert_eq!(leads.awaited(0, now, later, &terms()), Some(now + STALL));
 }
