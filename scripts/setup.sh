@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh        everything: to build, run, test and lint
 #   scripts/setup.sh run    only what building and running need
+#   scripts/setup.sh bench  that, and nginx to compare with
 #
 # Packages come from apt where this user may use it; all else goes below ~/.cache/viewcache,
 # except the filter target's standard library, which belongs to the Rust toolchain.
@@ -251,6 +252,18 @@ wasm_bindgen_install() { # version, further arguments
         --version "$version" --root "$viewcache_cache/tools" --force "$@") >>"$log" 2>&1 </dev/null
 }
 
+# Debian's, which may start a service of its own when it is installed: the bench runs another.
+nginx() {
+    if [ ! -x /usr/sbin/nginx ]; then
+        apt_install nginx-light || true
+    fi
+    if [ -x /usr/sbin/nginx ]; then
+        say nginx "$(/usr/sbin/nginx -v 2>&1 | cut -d/ -f2)"
+    else
+        missing nginx "install Debian's nginx-light, then run this again"
+    fi
+}
+
 # Cargo tells the packages of a workspace by their place in the checkout, and their freshness by
 # time: of two checkouts with one target directory, each may take the other's products for its own.
 checkout() {
@@ -278,6 +291,9 @@ libclang
 envoy
 wasm_std
 checkout
+if [ "$wanted" = bench ]; then
+    nginx
+fi
 if [ "$wanted" = all ]; then
     lint_tools
     nodejs

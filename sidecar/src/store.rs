@@ -7,6 +7,7 @@
 mod ages;
 mod buffers;
 mod check;
+mod folder;
 mod handles;
 mod index;
 mod layout;
@@ -14,6 +15,7 @@ mod migrate;
 mod rows;
 mod segments;
 mod sweep;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -32,11 +34,13 @@ use viewcache_protocol::{ByteRange, EntityId};
 
 pub use ages::{Aged, Class, SegmentId, SegmentRecord};
 pub use check::{Problem, Report, check};
+use folder::{format, lock, write_format};
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, millis};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
 pub use segments::Patience;
 use segments::Segments;
+pub use update::{SegmentChange, Update};
 
 /// Where a generation's bytes live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,37 +74,6 @@ impl Place {
     pub fn by_segment(self, range: ByteRange) -> impl Iterator<Item = ByteRange> {
         segments::by_segment(range, self.segment_size)
     }
-}
-
-/// One change of what the index says of a generation, made as a whole or not at all.
-#[derive(Debug, Default)]
-pub struct Update {
-    /// What becomes of its rows.
-    pub rows: Change,
-    /// What becomes of its segments.
-    pub segments: Vec<SegmentChange>,
-    /// Its entity's record, when that changes too.
-    pub record: Option<EntityRecord>,
-}
-
-impl Update {
-    /// Whether it changes nothing.
-    pub fn is_empty(&self) -> bool {
-        let changes = |change: &SegmentChange| change.before != change.after;
-        let rows = !self.rows.put.is_empty() || !self.rows.delete.is_empty();
-        !rows && self.record.is_none() && !self.segments.iter().any(changes)
-    }
-}
-
-/// What the index says of a segment, before and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentChange {
-    /// Its number.
-    pub segment: u64,
-    /// What the index says now; `None` when it says nothing.
-    pub before: Option<SegmentRecord>,
-    /// What it is to say; `None` when the segment goes.
-    pub after: Option<SegmentRecord>,
 }
 
 /// Why the store could not do its work.
@@ -414,41 +387,4 @@ impl Store {
         }
         Ok(bytes)
     }
-}
-
-fn lock(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join("lock");
-    hold(dir, File::options().create(true).append(true).open(path)?)
-}
-
-fn hold(dir: &Path, file: File) -> Result<File, StoreError> {
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked(dir.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
-    }
-}
-
-/// The folder's format, if it is one that can be read; `None` in a new folder.
-fn format(dir: &Path) -> Result<Option<u32>, StoreError> {
-    match std::fs::read_to_string(dir.join("format")) {
-        Ok(text) => match text.trim().parse() {
-            Ok(format @ 1..=FORMAT) => Ok(Some(format)),
-            _ => Err(StoreError::Format(
-                dir.to_owned(),
-                text.trim().chars().take(32).collect(),
-            )),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// In one step: a crash must not leave an empty file, which would be refused.
-fn write_format(dir: &Path) -> Result<(), StoreError> {
-    let new = dir.join("format.new");
-    std::fs::write(&new, format!("{FORMAT}\n"))?;
-    File::open(&new)?.sync_all()?;
-    std::fs::rename(new, dir.join("format"))?;
-    Ok(File::open(dir)?.sync_all()?)
 }

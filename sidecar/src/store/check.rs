@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use viewcache_protocol::{ByteRange, EntityId};
 
 use super::ages::{self, SegmentId, SegmentRecord};
+use super::folder::{format, hold, lock};
 use super::index::{Family, Index};
 use super::layout::{self, EntityRecord};
 use super::migrate::ages_of;
 use super::rows::{Change, Rows};
 use super::segments::{Patience, Segments};
-use super::{FORMAT, Place, StoreError, format, hold, lock};
+use super::{FORMAT, Place, StoreError};
 use crate::extents::BLOCK;
 
 /// Something that does not agree.

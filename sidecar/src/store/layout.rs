@@ -10,7 +10,7 @@ use thiserror::Error;
 use viewcache_protocol::{EntityId, EntityKey, Generation, GenerationId, Profile};
 
 use super::ages::Class;
-use super::rows::Row;
+use super::rows::{CELL, Row};
 use crate::extents::Extents;
 
 pub(super) const VERSION: u8 = 1;
@@ -198,8 +198,19 @@ pub(super) fn encode_entity(record: &EntityRecord) -> Vec<u8> {
 }
 
 pub(super) fn decode_entity(value: &[u8]) -> Result<EntityRecord, LayoutError> {
-    serde_json::from_slice(unversioned("entity", value)?)
-        .map_err(|_| LayoutError::Malformed("entity"))
+    let malformed = || LayoutError::Malformed("entity");
+    let record: EntityRecord =
+        serde_json::from_slice(unversioned("entity", value)?).map_err(|_| malformed())?;
+    let size = |generation: &GenerationRecord| {
+        let size = generation.segment_size;
+        CELL <= size && size.is_power_of_two()
+    };
+    // What is computed with it must not fail later.
+    if record.generation.as_ref().is_none_or(size) {
+        Ok(record)
+    } else {
+        Err(malformed())
+    }
 }
 
 pub(super) fn unversioned<'a>(
@@ -234,6 +245,21 @@ mod tests {
             let _ = decode_row(&key, &value);
             let _ = decode_entity(&value);
         }
+    }
+
+    #[test]
+    fn a_segment_size_that_cannot_be_is_malformed() {
+        let record = |size: u64| {
+            let generation = format!(
+                r#"{{"seq":1,"segment_size":{size},"identity":{{"validator":null,"complete_length":5}},"transfer":"","headers":[],"received_at":0}}"#
+            );
+            let text = format!(
+                r#"{{"key":"generic:http://a/b","generation":{generation},"started_at":0,"last_accessed":0,"hits":0,"bytes_from_cache":0,"bytes_from_origin":0}}"#
+            );
+            decode_entity(&[&[VERSION], text.as_bytes()].concat())
+        };
+        assert!(record(CELL).is_ok_and(|record| record.admitted));
+        assert!(record(0).is_err() && record(CELL + 1).is_err() && record(CELL / 2).is_err());
     }
 
     #[test]

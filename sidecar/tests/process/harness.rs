@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use viewcache_protocol::{
 };
 use viewcache_sidecar::DataListener;
 use viewcache_sidecar::config::{Config, DataListen, Written};
+use viewcache_sidecar::store::{self, Problem, Report, StoreError};
 
 use crate::origin::body;
 
@@ -71,6 +73,21 @@ impl Viewer {
             bytes.extend_from_slice(&frame.expect("the body was cut").into_data().unwrap());
         }
         bytes
+    }
+}
+
+/// What `check` finds in the folder of a sidecar that has just been stopped: what it was doing last
+/// in this process may end a moment later.
+pub(crate) async fn check(dir: &Path) -> (Report, Vec<Problem>) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut problems = Vec::new();
+        match store::check(dir, false, |problem| problems.push(problem.clone())) {
+            Err(StoreError::Locked(_)) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            report => return (report.unwrap(), problems),
+        }
     }
 }
 
@@ -140,6 +157,40 @@ impl Sidecar {
         std::fs::write(&file, format!("[profiles.generic]\n{rules}\n")).unwrap();
         let flags = ["--config", file.to_str().unwrap()];
         Self::start(&dir.join("data"), origin, &flags).await
+    }
+
+    /// One that runs in a process of its own, which can be killed.
+    pub(crate) async fn spawn(dir: &Path, origin: SocketAddr, flags: &[&str]) -> (Self, Child) {
+        // Free now, and nobody else takes them before the process does.
+        let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
+        let (data, manage) = (free().unwrap(), free().unwrap());
+        let process = Command::new(env!("CARGO_BIN_EXE_viewcache-sidecar"))
+            .args(["--egress", &format!("http://{origin}"), "--log", "warn"])
+            .args(["--data-listen", &data.to_string()])
+            .args(["--manage-listen", &manage.to_string()])
+            .arg("--data-dir")
+            .arg(dir)
+            .args(flags)
+            .spawn()
+            .unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let sidecar = Self {
+            data,
+            manage,
+            stop,
+            running: tokio::spawn(async {
+                stopped.await.ok();
+                Ok(())
+            }),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while tokio::net::TcpStream::connect(manage).await.is_err() {
+            assert!(Instant::now() < deadline, "the process does not answer");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(sidecar.manage("GET", "/readyz").await.status, 200);
+        (sidecar, process)
     }
 
     pub(crate) async fn stop(self) {
@@ -365,6 +416,19 @@ impl Sidecar {
             ..wanted(range)
         };
         self.get(self.request_of(path, &wanted)).await
+    }
+
+    /// The same, whatever becomes of the sidecar meanwhile.
+    pub(crate) async fn try_routed_at(&self, path: &str) {
+        let wanted = Wanted {
+            key: key_at(path),
+            ..wanted("")
+        };
+        let request = self.request_of(path, &wanted);
+        if let Ok(response) = self.client.request(request).await {
+            let mut body = response.into_body();
+            while let Some(Ok(_)) = body.frame().await {}
+        }
     }
 
     fn routed_request(&self, range: &str) -> Request<Full<Bytes>> {

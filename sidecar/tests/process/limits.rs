@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Sidecar, key_at};
+use crate::harness::{Sidecar, check, key_at};
 use crate::origin::{Origin, Script, body};
 
 const INSIDE: &str = "VIEWCACHE_TEST_INSIDE";
@@ -149,6 +149,11 @@ async fn watched_fill(dir: &Path, viewers: u64, length: u64, flags: &[&str]) -> 
     let offered = 2 * viewers * length;
     eprintln!("{stored} bytes of {offered} were stored, {evictions} segments evicted");
     assert!(offered / 2 < stored, "too much was refused");
+    // What all of that left agrees with itself, and no byte of disk is lost.
+    let sidecar = Arc::into_inner(sidecar).expect("every viewer has ended");
+    sidecar.stop().await;
+    let (report, problems) = check(dir).await;
+    assert_eq!((problems, report.unindexed), (Vec::new(), 0), "{report:?}");
     seen
 }
 

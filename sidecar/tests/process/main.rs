@@ -2,6 +2,7 @@
 //! origin that is a program we script. Envoy is not needed: we speak as the filter would.
 
 mod check;
+mod crash;
 mod fills;
 mod harness;
 mod limits;
