@@ -251,9 +251,9 @@ proptest! {
                     let segments = state.segments.iter().filter_map(|(&at, known)| Some((at, known.indexed?)));
                     let loaded = Loaded { record: state.record.clone(), rows: state.rows.clone(), segments: segments.collect() };
                     let next = Live::new(&loaded.record.key.clone(), Some(loaded), Terms::default(), SystemTime::UNIX_EPOCH);
-                    // What has no row is swept.
+                    // What has no row is swept, stray blocks and all.
                     let lost: u64 = state.segments.iter().filter(|(_, known)| known.indexed.is_none())
-                        .map(|(&at, _)| state.housed.blocks(place().segment_range(at * SEGMENT)) * BLOCK).sum();
+                        .map(|(&at, known)| state.housed.blocks(place().segment_range(at * SEGMENT)) * BLOCK + known.stray).sum();
                     room -= lost;
                     drop(state);
                     live = Arc::new(next);
