@@ -80,13 +80,10 @@ impl Service {
         if ample == 0 {
             return true;
         }
-        let mut freed = self.evict(ample);
-        if freed == 0 || freed < needed {
-            // Some of the oldest by the index are not the oldest any more: now it learns which.
-            let all = self.table.all();
-            all.iter().for_each(|live| self.age(live, u64::MAX));
-            freed += self.evict(ample.saturating_sub(freed));
-        }
+        // What was used since the index was last told is not the oldest any more.
+        let all = self.table.all();
+        all.iter().for_each(|live| self.age(live, u64::MAX));
+        let freed = self.evict(ample);
         tracing::debug!(freed, needed, ample, "room is made");
         0 < freed
     }

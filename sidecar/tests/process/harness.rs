@@ -276,10 +276,11 @@ impl Sidecar {
             if entity["cached_bytes"] == bytes && quiet {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "{bytes} bytes are not stored: {entity}"
-            );
+            if deadline <= Instant::now() {
+                let metrics = self.manage("GET", "/metrics").await.body;
+                let metrics = String::from_utf8_lossy(&metrics).into_owned();
+                panic!("{bytes} bytes are not stored: {entity}\n{metrics}");
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
