@@ -106,8 +106,16 @@ async fn main() -> Result<()> {
         "{cores} cores, {} rounds\n{:<36}{columns}",
         bench.rounds, ""
     ));
-    for row in ROWS.iter().filter(|row| wanted(&options, row)) {
-        let sheet = (row.measure)(&mut bench).await?;
+    let measured = measure(&options, &mut bench).await;
+    for subject in bench.subjects() {
+        subject.stop().await?;
+    }
+    measured
+}
+
+async fn measure(options: &Options, bench: &mut Bench) -> Result<()> {
+    for row in ROWS.iter().filter(|row| wanted(options, row)) {
+        let sheet = (row.measure)(bench).await?;
         say(&format!("{}\n{}", row.name, sheet.render(&COLUMNS)));
     }
     Ok(())

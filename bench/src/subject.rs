@@ -32,7 +32,7 @@ pub(crate) struct Subject {
 
 enum Running {
     Processes {
-        _processes: Vec<Process>,
+        processes: Vec<Process>,
         pids: Vec<i32>,
         _folder: TempDir,
     },
@@ -114,7 +114,7 @@ impl Subject {
             address: ingress.address,
             running: Running::Processes {
                 pids: vec![envoy.pid()],
-                _processes: vec![envoy],
+                processes: vec![envoy],
                 _folder: folder,
             },
         })
@@ -143,7 +143,7 @@ impl Subject {
             address: port.address,
             running: Running::Processes {
                 pids: [vec![master], children(master)?].concat(),
-                _processes: vec![nginx],
+                processes: vec![nginx],
                 _folder: folder,
             },
         })
@@ -199,6 +199,19 @@ impl Subject {
             usage.written += field(pid, "io", "write_bytes:").unwrap_or_default();
         }
         usage
+    }
+
+    /// Asks its processes to end: the workers of an nginx that is killed would stay.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        match &mut self.running {
+            Running::Processes { processes, .. } => {
+                for process in processes {
+                    process.stop(START).await?;
+                }
+                Ok(())
+            }
+            Running::Viewcache(stack) => stack.stop().await,
+        }
     }
 
     /// The stack, when it is viewcache.

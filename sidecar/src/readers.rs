@@ -89,6 +89,15 @@ impl Readers {
         self.all.iter().any(wants)
     }
 
+    /// Where the fastest reader is that a lead at `frontier` is ahead of.
+    pub fn fastest(&self, frontier: u64) -> Option<u64> {
+        let behind = self.all.iter().filter(|reader| {
+            let at = reader.at;
+            at <= frontier && frontier < reader.end
+        });
+        behind.map(|reader| reader.at).max()
+    }
+
     /// How far a lead at `frontier` may go: `ahead` bytes beyond its fastest reader. A lead that
     /// began before the byte it was asked for (the origin ignored the range) goes on to that byte,
     /// `floor`, in any case.
@@ -136,6 +145,9 @@ mod tests {
         assert_eq!(readers.demand(25, 0, 10), Demand::Until(30));
         assert_eq!(readers.demand(30, 0, 10), Demand::Paused);
         assert_eq!(readers.demand(30, 0, 1000), Demand::Until(100));
+        assert_eq!(readers.fastest(30), Some(20));
+        assert_eq!(readers.fastest(10), Some(0));
+        assert_eq!(readers.fastest(100), None);
     }
 
     #[test]

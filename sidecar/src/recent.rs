@@ -23,8 +23,9 @@ fn end(run: &(u64, Bytes)) -> u64 {
 }
 
 impl Recent {
-    /// Adds what a fill has brought and drops its oldest, as long as `keep` bytes are left.
-    pub fn push(&mut self, fill: FillId, offset: u64, bytes: Bytes, keep: u64) {
+    /// Adds what a fill has brought and drops its oldest, as long as `keep` bytes are left and
+    /// nothing from `awaited` on goes: the fastest reader comes there.
+    pub fn push(&mut self, fill: FillId, offset: u64, bytes: Bytes, keep: u64, awaited: u64) {
         let index = self.0.iter().position(|trail| trail.fill == fill);
         let index = index.unwrap_or_else(|| {
             let runs = VecDeque::new();
@@ -40,11 +41,12 @@ impl Recent {
         // Chunks overtake each other; nearly always it is the last place.
         let place = trail.runs.partition_point(|run| run.0 <= offset);
         trail.runs.insert(place, (offset, bytes));
-        while let Some(oldest) = trail.runs.front().map(|run| run.1.len() as u64)
-            && keep <= trail.bytes - oldest
+        while let Some(oldest) = trail.runs.front()
+            && end(oldest) <= awaited
+            && keep <= trail.bytes - oldest.1.len() as u64
         {
+            trail.bytes -= oldest.1.len() as u64;
             trail.runs.pop_front();
-            trail.bytes -= oldest;
         }
     }
 
@@ -100,8 +102,8 @@ mod tests {
     #[test]
     fn a_follower_reads_from_anywhere_in_a_run() {
         let mut recent = Recent::default();
-        recent.push(FILL, 100, run(100, 200), 1000);
-        recent.push(FILL, 200, run(200, 250), 1000);
+        recent.push(FILL, 100, run(100, 200), 1000, u64::MAX);
+        recent.push(FILL, 200, run(200, 250), 1000, u64::MAX);
         assert_eq!(recent.at(100), Some(run(100, 200)));
         assert_eq!(recent.at(150), Some(run(150, 200)));
         assert_eq!(recent.at(249), Some(run(249, 250)));
@@ -114,9 +116,15 @@ mod tests {
     fn the_oldest_go_first_and_each_fill_has_its_own() {
         let mut recent = Recent::default();
         for start in [0, 10, 20] {
-            recent.push(FILL, start, run(start, start + 10), 15);
+            recent.push(FILL, start, run(start, start + 10), 15, u64::MAX);
         }
-        recent.push(FillId(2), 500, run(500, 600), 15);
+        recent.push(FillId(2), 500, run(500, 600), 15, u64::MAX);
+        // What the fastest reader has not had stays, however much it is.
+        let slow = FillId(3);
+        for start in [700, 710, 720] {
+            recent.push(slow, start, run(start, start + 10), 5, 710);
+        }
+        assert!(recent.at(700).is_none() && recent.at(710).is_some());
         assert_eq!(recent.at(5), None);
         assert!(recent.at(10).is_some() && recent.at(500).is_some());
     }
@@ -124,12 +132,12 @@ mod tests {
     #[test]
     fn what_is_not_needed_goes() {
         let mut recent = Recent::default();
-        recent.push(FILL, 0, run(0, 10), 100);
-        recent.push(FILL, 10, run(10, 20), 100);
+        recent.push(FILL, 0, run(0, 10), 100, u64::MAX);
+        recent.push(FILL, 10, run(10, 20), 100, u64::MAX);
         assert!(recent.retain(FILL, |range| 10 <= range.start()));
         assert_eq!(recent.at(0), None);
         assert!(!recent.retain(FILL, |_| false));
-        recent.push(FILL, 0, run(0, 10), 100);
+        recent.push(FILL, 0, run(0, 10), 100, u64::MAX);
         recent.retain_fills(|fill| fill != FILL);
         assert_eq!(recent.at(0), None);
     }
@@ -139,7 +147,7 @@ mod tests {
         fn chunks_in_any_order_give_the_same_bytes(order in Just((0..20u64).collect::<Vec<_>>()).prop_shuffle(), at in 0..200u64) {
             let mut recent = Recent::default();
             for n in order {
-                recent.push(FILL, n * 10, run(n * 10, n * 10 + 10), 1000);
+                recent.push(FILL, n * 10, run(n * 10, n * 10 + 10), 1000, u64::MAX);
             }
             prop_assert_eq!(recent.at(at), Some(run(at, at / 10 * 10 + 10)));
         }

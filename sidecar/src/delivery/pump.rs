@@ -265,7 +265,10 @@ impl Pump {
             state.record.bytes_from_origin += len;
             state.trouble.over();
             let keep = self.service.ahead() + WORTH;
-            state.recent.push(fill, offset, bytes.clone(), keep);
+            let awaited = state.readers.fastest(offset).unwrap_or(u64::MAX);
+            state
+                .recent
+                .push(fill, offset, bytes.clone(), keep, awaited);
             let now = Instant::now();
             state.leads.advance(fill, self.source.at(), now);
         }

@@ -292,7 +292,7 @@ fn what_has_just_arrived_comes_from_memory() {
     world.lead(100, 1000);
     let bytes = Bytes::from_static(&[7; 50]);
     let mut state = world.live.state();
-    state.recent.push(FILL, 100, bytes.clone(), 1000);
+    state.recent.push(FILL, 100, bytes.clone(), 1000, u64::MAX);
     drop(state);
     assert_eq!(world.next(100, 1000), Next::Recent(bytes.clone()));
     assert_eq!(world.next(140, 145), Next::Recent(bytes.slice(40..45)));

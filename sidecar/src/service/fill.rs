@@ -91,7 +91,9 @@ impl Service {
             state.trouble.over();
             if !state.readers.is_empty() {
                 let keep = self.ahead();
-                state.recent.push(fill, range.start(), bytes.clone(), keep);
+                state
+                    .recent
+                    .push(fill, range.start(), bytes.clone(), keep, u64::MAX);
                 live.changed.notify_waiters();
             }
         }
