@@ -3,9 +3,9 @@
 //!
 //! A response body is never paused: Envoy would buffer it up to a limit and then cut it.
 
+mod copies;
 mod host;
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,8 +25,9 @@ use crate::counter::Counter;
 use crate::exchange::{Effect, Event, Exchange, Reads};
 use crate::head::{Fields, RequestHead, ResponseHead};
 use crate::mirror::Source;
-use crate::remembered::{self, Copies};
+use crate::remembered;
 
+use copies::with_copies;
 use host::Metrics;
 
 /// How often a VM shows that it lives.
@@ -35,24 +36,12 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 thread_local! {
     /// One for the whole VM, whose memory the streams of all its plugins share.
     static BUDGET: Rc<Budget> = Rc::default();
-    /// Likewise for what they remember.
-    static COPIES: Cell<Copies> = Cell::default();
 }
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
-
-/// Taken out meanwhile, so that nothing can panic over a second borrow.
-fn with_copies<T>(act: impl FnOnce(&mut Copies) -> T) -> T {
-    COPIES.with(|cell| {
-        let mut copies = cell.take();
-        let result = act(&mut copies);
-        cell.set(copies);
-        result
-    })
-}
 
 /// The plugin in one VM.
 #[derive(Default)]
