@@ -229,6 +229,11 @@ impl Store {
         self.next_seq.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether nothing is stored of an entity for certain; waits for no disk.
+    pub fn lacks(&self, entity: EntityId) -> bool {
+        self.index().is_ok_and(|index| index.lacks(entity))
+    }
+
     /// The entity as it was stored.
     pub fn load(&self, entity: EntityId) -> Result<Option<Loaded>, StoreError> {
         let Some(record) = self.index()?.entity(entity)? else {

@@ -52,10 +52,13 @@ impl Table {
         self.entries().get(&id).cloned()
     }
 
+    fn shard(id: EntityId) -> usize {
+        usize::from(id.as_bytes()[0]) % LOADING
+    }
+
     /// The right to take this entity into memory; for blocking threads.
     pub(super) fn loading(&self, id: EntityId) -> MutexGuard<'_, ()> {
-        let at = usize::from(id.as_bytes()[0]) % LOADING;
-        self.loading[at]
+        self.loading[Self::shard(id)]
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -71,6 +74,19 @@ impl Table {
             return Ok(Some(live));
         }
         Ok(load()?.map(|live| self.keep(live)))
+    }
+
+    /// The entity in memory, or a new one when nothing is stored of it. `None` when that can only
+    /// be said by waiting.
+    fn find_or_create(
+        &self,
+        id: EntityId,
+        lacks: impl FnOnce() -> bool,
+        create: impl FnOnce() -> Live,
+    ) -> Option<Arc<Live>> {
+        let _loading = self.loading[Self::shard(id)].try_lock().ok()?;
+        let found = self.find(id);
+        found.or_else(|| lacks().then(|| self.keep(create())))
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
@@ -111,6 +127,14 @@ impl Service {
             return Ok(live);
         }
         let terms = self.profiles.terms(key.profile());
+        let new = self.table.find_or_create(
+            id,
+            || self.store.lacks(id),
+            || Live::new(key, None, terms, SystemTime::now()),
+        );
+        if let Some(new) = new {
+            return Ok(new);
+        }
         let (store, table, key) = (
             Arc::clone(&self.store),
             Arc::clone(&self.table),

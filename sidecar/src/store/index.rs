@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, PrefixRange,
-    ReadOptions,
+    BlockBasedOptions, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options,
+    PrefixRange, ReadOptions,
 };
 use viewcache_protocol::{ByteRange, EntityId};
 
@@ -50,6 +50,9 @@ impl Family {
 
 /// A key and its value.
 type Entry = (Box<[u8]>, Box<[u8]>);
+
+/// Bits per entity of the filter that tells what is not stored: 1.2 MiB for a million entities.
+const BLOOM_BITS: f64 = 10.0;
 
 const OPENINGS: &[u8] = b"openings";
 
@@ -156,7 +159,14 @@ impl Index {
         }
     }
 
-    /// The same, and nothing is removed.
+    /// Whether there certainly is no record of an entity. Waits for no disk; of the entities that
+    /// there are none of, about one in a hundred is not known to be one.
+    pub(super) fn lacks(&self, entity: EntityId) -> bool {
+        let family = self.family(Family::Entities);
+        !self.db.key_may_exist_cf(family, entity.as_bytes())
+    }
+
+    /// The record, and nothing is removed.
     pub(super) fn peek(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
         let family = self.family(Family::Entities);
         let value = self.db.get_pinned_cf(family, entity.as_bytes())?;
@@ -375,6 +385,12 @@ fn families() -> Vec<ColumnFamilyDescriptor> {
         options.set_write_buffer_size(1 << 20);
         options.set_target_file_size_base(2 << 20);
         options.set_max_bytes_for_level_base(8 << 20);
+        if family == Family::Entities {
+            // Most of what is asked for and not in memory was never seen before.
+            let mut table = BlockBasedOptions::default();
+            table.set_bloom_filter(BLOOM_BITS, false);
+            options.set_block_based_table_factory(&table);
+        }
         if family == Family::Ages {
             // The next to be evicted stands behind all that have been: what was deleted there is
             // to go soon, so that it is found at once.

@@ -379,3 +379,16 @@ fn what_is_open_and_in_memory_is_read_at_once() {
     assert!(read(Patience::AtOnce).unwrap_err().is_wait());
     assert!(matches!(read(Patience::Wait), Err(StoreError::Damaged(_))));
 }
+
+#[test]
+fn what_was_never_stored_is_known_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let stranger = EntityKey::new(Profile::Generic, "http://a/c").unwrap().id();
+    let store = Store::open(dir.path()).unwrap();
+    assert!(store.lacks(key().id()));
+    store.put(key().id(), &record(1)).unwrap();
+    assert!(!store.lacks(key().id()) && store.lacks(stranger));
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    assert!(!store.lacks(key().id()) && store.lacks(stranger));
+}
