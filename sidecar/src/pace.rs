@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 /// The shortest time that a rate is measured over.
-const SAMPLE: Duration = Duration::from_millis(20);
+const SAMPLE: Duration = Duration::from_millis(10);
 
 /// The least that one request of a response asks for: most viewers that ask for everything leave
 /// early, and each may soon ask for what lies ahead of another.
@@ -23,8 +23,8 @@ pub struct Pace {
     sent: u64,
     /// When the sample that is being taken began, and what had been sent by then.
     sample: (Instant, u64),
-    /// Bytes per second in the last sample.
-    rate: u64,
+    /// Bytes per second in the last two samples.
+    rates: [u64; 2],
 }
 
 impl Pace {
@@ -33,7 +33,7 @@ impl Pace {
         Self {
             sent: 0,
             sample: (now, 0),
-            rate: 0,
+            rates: [0; 2],
         }
     }
 
@@ -44,9 +44,16 @@ impl Pace {
         let elapsed = now.saturating_duration_since(since);
         if SAMPLE <= elapsed {
             let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            self.rate = (self.sent - before).saturating_mul(1000) / millis.max(1);
+            let rate = (self.sent - before).saturating_mul(1000) / millis.max(1);
+            self.rates = [self.rates[1], rate];
             self.sample = (now, self.sent);
         }
+    }
+
+    /// The rate that lasts. The first sample of a response tells how fast the buffers between it
+    /// and its viewer fill, and nothing of the viewer.
+    fn rate(&self) -> u64 {
+        self.rates[0].min(self.rates[1])
     }
 
     /// How far ahead a gap is asked for, so that its first byte is here when the response comes to
@@ -54,7 +61,7 @@ impl Pace {
     /// for is fetched for nothing when the viewer leaves before it.
     pub fn horizon(&self, latency: Duration) -> u64 {
         let millis = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-        let ahead = self.rate.saturating_mul(millis) / 1000;
+        let ahead = self.rate().saturating_mul(millis) / 1000;
         ahead.saturating_add(MARGIN).min(HORIZON_MAX)
     }
 
@@ -97,13 +104,15 @@ mod tests {
         let mut pace = Pace::new(now);
         let latency = Duration::from_millis(20);
         assert_eq!(pace.horizon(latency), MARGIN);
-        // A gigabyte a second.
+        // A gigabyte a second; the beginning counts only when it goes on like that.
         pace.sent(100 << 20, now + Duration::from_millis(100));
+        assert_eq!(pace.horizon(latency), MARGIN);
+        pace.sent(100 << 20, now + Duration::from_millis(200));
         let horizon = pace.horizon(latency);
         assert!((20 << 20..22 << 20).contains(&horizon), "{horizon}");
         assert_eq!(pace.horizon(Duration::from_secs(5)), HORIZON_MAX);
         // A video being played.
-        pace.sent(50_000, now + Duration::from_millis(200));
+        pace.sent(50_000, now + Duration::from_millis(300));
         assert!(pace.horizon(latency) < MARGIN + 20_000);
     }
 
