@@ -123,18 +123,22 @@ where
     B: Buf,
 {
     use futures_util::StreamExt;
-    let mut whole = bytes::BytesMut::new();
+    let mut parts = Vec::new();
+    let mut len = 0;
     while let Some(part) = body.next().await {
         let mut part = part.ok()?;
-        if limit < whole.len() + part.remaining() {
+        len += part.remaining();
+        if limit < len {
             return None;
         }
-        while part.has_remaining() {
-            let chunk = part.chunk();
-            whole.extend_from_slice(chunk);
-            let len = chunk.len();
-            part.advance(len);
-        }
+        parts.push(part.copy_to_bytes(part.remaining()));
+    }
+    if let [only] = &mut parts[..] {
+        return Some(std::mem::take(only));
+    }
+    let mut whole = bytes::BytesMut::with_capacity(len);
+    for part in &parts {
+        whole.extend_from_slice(part);
     }
     Some(whole.freeze())
 }
