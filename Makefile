@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e bench up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e bench micro up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 9
@@ -48,6 +48,9 @@ bench: build ## compare with plain Envoy and nginx: make bench ROWS="warm cold" 
 	@scripts/setup.sh bench
 	@$(ENV) cargo build $(NATIVE) --bin bench
 	@$(ENV) "$$CARGO_TARGET_DIR/release/bench" --rounds $(or $(ROUNDS),3) $(if $(QUICK),--quick) $(ROWS)
+
+micro: setup-run ## time what runs for every request and chunk, alone
+	$(ENV) cargo bench --locked --workspace --bench micro
 
 up: build ## run Envoy, the sidecar and a demo origin until interrupted
 	@$(ENV) exec dist/demo up

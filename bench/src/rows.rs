@@ -2,6 +2,7 @@
 
 mod cold;
 mod crowd;
+mod growth;
 mod trouble;
 mod warm;
 
@@ -34,7 +35,7 @@ macro_rules! row {
 }
 
 /// All of them.
-pub(crate) const ROWS: [Row; 17] = [
+pub(crate) const ROWS: [Row; 18] = [
     row!("warm 64 KiB ranges, 16 clients", |b| warm::ranges(
         b,
         64 << 10
@@ -55,7 +56,8 @@ pub(crate) const ROWS: [Row; 17] = [
     row!("50 viewers at 50 offsets", |b| crowd::viewers(b, true)),
     row!("seek-heavy player", crowd::player),
     row!("memory with 200 viewers", crowd::memory),
-    row!("growth: decide with many entities", crowd::growth),
+    row!("growth: decide with many entities", growth::decide),
+    row!("growth: memory of extents", growth::extents),
     row!("origin resets after 600 KiB", trouble::reset),
     row!("entity changes while half cached", trouble::change),
 ];

@@ -155,13 +155,28 @@ impl Subject {
         origin: SocketAddr,
         rules: &str,
     ) -> Result<Self> {
+        Self::start(name, rules, Options::new(OriginUrl::http(origin))).await
+    }
+
+    /// The same on a data folder that has something in it.
+    pub(crate) async fn viewcache_with(
+        name: &'static str,
+        origin: SocketAddr,
+        rules: &str,
+        data: &Path,
+    ) -> Result<Self> {
+        let mut options = Options::new(OriginUrl::http(origin));
+        options.data = Some(data.to_owned());
+        Self::start(name, rules, options).await
+    }
+
+    async fn start(name: &'static str, rules: &str, mut options: Options) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("viewcache.toml");
         fs::write(
             &file,
             format!("max_bytes = \"8GiB\"\n[profiles.generic]\n{rules}\n"),
         )?;
-        let mut options = Options::new(OriginUrl::http(origin));
         options.concurrency = Some(WORKERS);
         options.sidecar_config = Some(file);
         options.edits = vec![(access_log(&Checkout::find()?)?, String::new())];

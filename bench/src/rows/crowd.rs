@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::management;
 
 use super::{MIB, settle};
 use crate::client::{self, Ask, Client, percentile};
@@ -71,8 +70,8 @@ const TRACE: [(u64, u64); 20] = [
     (160, 5),
 ];
 
-/// A player that asks for everything from somewhere on, reads a little and seeks; then the same
-/// again.
+/// A player that asks for everything from somewhere on, reads a little and seeks; then the bytes
+/// that it has read again; then the same requests again, which ask for more than is read.
 pub(super) async fn player(bench: &mut Bench) -> Result<Sheet> {
     const LENGTH: u64 = 256 * MIB;
     // As a player on a good line reads: what is in flight when it leaves is not its pace's fault.
@@ -83,19 +82,26 @@ pub(super) async fn player(bench: &mut Bench) -> Result<Sheet> {
     let origin = bench.origin.clone();
     for subject in bench.subjects() {
         let name = format!("{name}-{}", subject.address.port());
-        for (sent_measure, worst_measure) in [
-            ("origin bytes per delivered byte", "worst TTFB ms"),
-            ("… in the replay", "… in the replay, worst TTFB ms"),
+        for (open_ended, sent_measure, worst_measure) in [
+            (true, "origin bytes per delivered byte", "worst TTFB ms"),
+            (false, "… in the replay", "… in the replay, worst TTFB ms"),
+            (
+                true,
+                "… asked for open-ended again",
+                "… again, worst TTFB ms",
+            ),
         ] {
             let (mut delivered, mut worst, before) = (0, Duration::ZERO, origin.file(&name).sent);
             for (start, read) in TRACE {
+                let (start, read) = (start * MIB, read * MIB);
+                let end = if open_ended { LENGTH } else { start + read };
                 let ask = Ask {
-                    leave_after: read * MIB,
+                    leave_after: read,
                     pace: PACE,
-                    ..Ask::part(&name, LENGTH, start * MIB, LENGTH)
+                    ..Ask::part(&name, LENGTH, start, end)
                 };
                 let got = Client::new(subject.address).get(&ask).await?;
-                ensure!(read * MIB <= got.bytes, "{}: cut", subject.name);
+                ensure!(read <= got.bytes, "{}: cut", subject.name);
                 delivered += got.bytes;
                 worst = worst.max(got.ttfb);
             }
@@ -153,7 +159,7 @@ pub(super) async fn memory(bench: &mut Bench) -> Result<Sheet> {
     Ok(sheet)
 }
 
-fn rss(pid: i32) -> f64 {
+pub(super) fn rss(pid: i32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: f64 = line
@@ -170,38 +176,4 @@ async fn peak_rss(pid: i32, time: Duration) -> f64 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     peak
-}
-
-/// Decisions while few and while many entities are known.
-pub(super) async fn growth(bench: &mut Bench) -> Result<Sheet> {
-    let more = if bench.quick { 5_000 } else { 100_000 };
-    let mut sheet = Sheet::default();
-    let (name, address) = (bench.fresh(), bench.viewcache.address);
-    let fill = |from: u64, to: u64| {
-        let list = |client: u64| {
-            let mine = (from..to).filter(move |n| n % 16 == client);
-            mine.map(|n| Ask::whole(&format!("{name}-{n}"), 100))
-                .collect()
-        };
-        client::all(address, (0..16).map(list).collect())
-    };
-    let probe = async |to: u64| {
-        let ask = |n: u64| Ask::whole(&format!("{name}-{}", n * 7919 % to), 100);
-        let load = client::all(address, vec![(0..2_000).map(ask).collect()]).await?;
-        anyhow::Ok(percentile(&load.ttfb, 99))
-    };
-    fill(0, 1_000).await?;
-    settle().await;
-    let few = probe(1_000).await?;
-    sheet.add("TTFB p99 ms, 1,000 entities", VIEWCACHE, few);
-    fill(1_000, more).await?;
-    settle().await;
-    let many = probe(more).await?;
-    sheet.add("TTFB p99 ms, many entities", VIEWCACHE, many);
-    sheet.at_most("p99 with many of that with few", many / few, 1.5);
-    let stack = bench.viewcache.stack().context("viewcache is a stack")?;
-    let page = management::json(stack.manage(0), "/v1/entities?limit=1").await?;
-    ensure!(page["items"][0]["id"].is_string(), "{page}");
-    sheet.add("entities", VIEWCACHE, more as f64);
-    Ok(sheet)
 }
