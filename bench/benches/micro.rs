@@ -62,17 +62,15 @@ fn extents(criterion: &mut Criterion) {
 
 fn request(name: &str, range: &str) -> DecideRequest {
     let url = format!("http://media.example/videos/2026/some-title/{name}");
-    DecideRequest {
-        version: PROTOCOL_VERSION,
-        wanted: Wanted {
-            key: EntityKey::new(Profile::Generic, &url).expect("a key"),
-            range: Some(RangeSpec::parse_header(range.as_bytes()).expect("a range")),
-            range_in_query: false,
-            complete_length: None,
-            viewer: "0123456789abcdef".to_owned(),
-            origin_path: None,
-        },
-    }
+    let wanted = Wanted {
+        key: EntityKey::new(Profile::Generic, &url).expect("a key"),
+        range: Some(RangeSpec::parse_header(range.as_bytes()).expect("a range")),
+        range_in_query: false,
+        complete_length: None,
+        viewer: "0123456789abcdef".to_owned(),
+        origin_path: None,
+    };
+    wanted.into()
 }
 
 fn messages(criterion: &mut Criterion) {

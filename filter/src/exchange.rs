@@ -52,7 +52,7 @@ enum State {
     /// The request has not come. A local reply may come without it.
     New,
     /// What is remembered is being looked up, which takes no time.
-    Recalling(Wanted),
+    Recalling(DecideRequest),
     /// The decision is awaited and the request paused.
     Asking(Wanted),
     /// Sent to the sidecar.
@@ -125,8 +125,8 @@ impl Exchange {
         let state = mem::replace(&mut self.state, State::Over);
         self.state = match (state, event) {
             (State::New, Event::Request(head)) => self.request(head, &mut effects),
-            (State::Recalling(wanted), Event::Recalled(recalled)) => {
-                recall(wanted, &recalled, &mut effects)
+            (State::Recalling(request), Event::Recalled(recalled)) => {
+                recall(request, &recalled, &mut effects)
             }
             (State::Asking(wanted), Event::Decided(Ok(decision))) => {
                 self.decided(wanted, decision, &mut effects)
@@ -162,11 +162,11 @@ impl Exchange {
         let forged = head.fields.names_with_prefix(header::PREFIX);
         effects.extend(forged.into_iter().map(Effect::RemoveRequestHeader));
         match profile::identify(&self.config, head) {
-            Ok(wanted) if self.config.remember && profile::unconditional(head) => {
-                effects.push(Effect::Recall(wanted.key.id()));
-                State::Recalling(wanted)
+            Ok(request) if self.config.remember && profile::unconditional(head) => {
+                effects.push(Effect::Recall(request.wanted.key.id()));
+                State::Recalling(request)
             }
-            Ok(wanted) => ask(wanted, effects),
+            Ok(request) => ask(request, effects),
             Err(reason) => {
                 effects.push(Effect::Count(Counter::Bypass));
                 State::Passing(Note::from(reason))
@@ -198,11 +198,12 @@ impl Exchange {
                 forward,
                 grant: None,
             } => {
-                let note = Note {
-                    forward: forward.into(),
-                    detail: "not-granted",
+                let forward = forward.into();
+                let detail = match forward {
+                    Forward::Bypass => BypassReason::Condition.as_str(),
+                    _ => "not-granted",
                 };
-                (Counter::Miss, State::Passing(note))
+                (Counter::Miss, State::Passing(Note { forward, detail }))
             }
         };
         effects.push(Effect::Count(counter));
@@ -258,7 +259,12 @@ impl Exchange {
             Err(reason) => {
                 effects.push(Effect::Count(Counter::MirrorDeclined));
                 effects.push(annotate(false, Some(reason.as_str())));
-                effects.push(end(fill, wanted.key, None, Outcome::Declined(reason)));
+                // What a condition or an unsatisfiable range got says nothing of the entity.
+                let outcome = match status {
+                    304 | 412 | 416 => Outcome::Abandoned,
+                    _ => Outcome::Declined(reason),
+                };
+                effects.push(end(fill, wanted.key, None, outcome));
                 return State::Over;
             }
         };
@@ -316,21 +322,18 @@ impl From<BypassReason> for Note {
     }
 }
 
-fn ask(wanted: Wanted, effects: &mut Vec<Effect>) -> State {
-    let request = DecideRequest {
-        version: PROTOCOL_VERSION,
-        wanted: wanted.clone(),
-    };
+fn ask(request: DecideRequest, effects: &mut Vec<Effect>) -> State {
+    let wanted = request.wanted.clone();
     effects.push(Effect::Decide(request));
     State::Asking(wanted)
 }
 
-fn recall(wanted: Wanted, recalled: &Recalled, effects: &mut Vec<Effect>) -> State {
-    if !recalled.is_hit(&wanted.key.id()) {
-        return ask(wanted, effects);
+fn recall(request: DecideRequest, recalled: &Recalled, effects: &mut Vec<Effect>) -> State {
+    if !recalled.is_hit(&request.wanted.key.id()) {
+        return ask(request, effects);
     }
     effects.push(Effect::Count(Counter::Remembered));
-    route(&wanted, Route::Hit, effects)
+    route(&request.wanted, Route::Hit, effects)
 }
 
 /// Envoy picks the route anew when the request goes on, by these headers.

@@ -5,7 +5,8 @@ mod query;
 mod youtube;
 
 use viewcache_protocol::{
-    CacheControl, EntityKey, Forward, Profile, RangeError, RangeSpec, Wanted,
+    CacheControl, Conditions, DecideRequest, EntityKey, Forward, PROTOCOL_VERSION, Profile,
+    RangeError, RangeSpec, Wanted,
 };
 
 use crate::config::Config;
@@ -16,8 +17,6 @@ use crate::head::{Fields, RequestHead};
 pub enum BypassReason {
     /// A method other than GET and HEAD.
     Method,
-    /// HEAD, which is not answered from the store yet.
-    Head,
     /// A path outside the configured prefixes.
     Path,
     /// An authority that is not configured.
@@ -28,7 +27,7 @@ pub enum BypassReason {
     Body,
     /// Credentials (RFC 9111 section 3.5).
     Authorization,
-    /// A precondition; the sidecar is not told of them.
+    /// A precondition too long to pass on.
     Condition,
     /// The client said `no-cache`.
     NoCache,
@@ -59,7 +58,6 @@ impl BypassReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Method => "method",
-            Self::Head => "head",
             Self::Path => "path",
             Self::Authority => "authority",
             Self::Upgrade => "upgrade",
@@ -112,16 +110,18 @@ struct Url<'a> {
 ///
 /// # Errors
 /// The first reason for which the cache is not consulted.
-pub fn identify(config: &Config, head: &RequestHead) -> Result<Wanted, BypassReason> {
+pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, BypassReason> {
     let fields = &head.fields;
-    match fields.first(":method") {
-        Some(b"GET") => {}
-        Some(b"HEAD") => return Err(BypassReason::Head),
+    let head_only = match fields.first(":method") {
+        Some(b"GET") => false,
+        Some(b"HEAD") => true,
         _ => return Err(BypassReason::Method),
-    }
+    };
     let url = url(config, fields)?;
     judge(head)?;
-    let range = range(fields)?;
+    let conditions = conditions(fields)?;
+    // Range means something to GET alone (RFC 9110 section 14.2).
+    let range = if head_only { None } else { range(fields)? };
     let mut wanted = match config.profile {
         Profile::Generic => generic(&url)?,
         Profile::Youtube => youtube::identify(url.target)?,
@@ -132,7 +132,12 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<Wanted, BypassRea
         (None, _) => {}
     }
     wanted.viewer = head.viewer();
-    Ok(wanted)
+    Ok(DecideRequest {
+        version: PROTOCOL_VERSION,
+        wanted,
+        head: head_only,
+        conditions,
+    })
 }
 
 /// Whether the request says nothing by which its answer could differ from another's for the same
@@ -167,13 +172,6 @@ fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason>
 
 /// Whether the answer may come from a store, as far as the profile has no say in it.
 fn judge(head: &RequestHead) -> Result<(), BypassReason> {
-    const CONDITIONS: [&str; 5] = [
-        "if-match",
-        "if-none-match",
-        "if-modified-since",
-        "if-unmodified-since",
-        "if-range",
-    ];
     let fields = &head.fields;
     if fields.has("upgrade") {
         return Err(BypassReason::Upgrade);
@@ -183,9 +181,6 @@ fn judge(head: &RequestHead) -> Result<(), BypassReason> {
     }
     if fields.has("authorization") {
         return Err(BypassReason::Authorization);
-    }
-    if CONDITIONS.iter().any(|name| fields.has(name)) {
-        return Err(BypassReason::Condition);
     }
     let control = texts(fields, "cache-control")?;
     let control = if control.is_empty() {
@@ -202,6 +197,17 @@ fn judge(head: &RequestHead) -> Result<(), BypassReason> {
         return Err(BypassReason::NoCache);
     }
     Ok(())
+}
+
+fn conditions(fields: &Fields) -> Result<Conditions, BypassReason> {
+    Conditions::read(|name| {
+        let lines = texts(fields, name)?;
+        let len: usize = lines.iter().map(|line| line.len()).sum();
+        if Conditions::MAX_LEN < len {
+            return Err(BypassReason::Condition);
+        }
+        Ok(lines.into_iter().map(str::to_owned).collect())
+    })
 }
 
 fn texts<'a>(fields: &'a Fields, name: &'a str) -> Result<Vec<&'a str>, BypassReason> {

@@ -13,6 +13,14 @@ pub struct CacheControl {
     pub max_age: Option<u64>,
     /// `s-maxage` in seconds.
     pub s_maxage: Option<u64>,
+    /// `must-revalidate` or `proxy-revalidate`.
+    pub must_revalidate: bool,
+    /// `stale-while-revalidate` in seconds (RFC 5861 section 3).
+    pub stale_while_revalidate: Option<u64>,
+    /// `stale-if-error` in seconds (RFC 5861 section 4).
+    pub stale_if_error: Option<u64>,
+    /// `only-if-cached`, in a request.
+    pub only_if_cached: bool,
 }
 
 impl CacheControl {
@@ -31,6 +39,12 @@ impl CacheControl {
                 "private" => found.private = true,
                 "max-age" => found.max_age = Some(seconds(argument)),
                 "s-maxage" => found.s_maxage = Some(seconds(argument)),
+                "must-revalidate" | "proxy-revalidate" => found.must_revalidate = true,
+                "stale-while-revalidate" => {
+                    found.stale_while_revalidate = Some(seconds(argument));
+                }
+                "stale-if-error" => found.stale_if_error = Some(seconds(argument)),
+                "only-if-cached" => found.only_if_cached = true,
                 _ => {}
             }
         }

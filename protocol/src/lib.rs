@@ -18,6 +18,7 @@
 
 pub mod cache_control;
 pub mod cache_status;
+pub mod conditions;
 pub mod content_range;
 pub mod entity;
 pub mod header;
@@ -27,6 +28,7 @@ pub mod transfer;
 
 pub use cache_control::CacheControl;
 pub use cache_status::{CacheStatus, Forward};
+pub use conditions::Conditions;
 pub use content_range::ContentRange;
 pub use entity::{EntityId, EntityKey, Generation, GenerationId, Profile, Validator};
 pub use message::{
@@ -34,4 +36,4 @@ pub use message::{
     PROTOCOL_VERSION, Route, Wanted,
 };
 pub use range::{ByteRange, RangeError, RangeSpec};
-pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer};
+pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, stored_headers};

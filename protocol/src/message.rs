@@ -11,13 +11,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::cache_status::Forward;
+use crate::conditions::Conditions;
 use crate::entity::{EntityId, EntityKey, Generation, GenerationId};
 use crate::header;
 use crate::range::{ByteRange, RangeSpec};
 use crate::transfer::{Asked, DeclineReason};
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Path of the `decide` callout (POST).
 pub const DECIDE_PATH: &str = "/decide";
@@ -85,6 +86,15 @@ impl Wanted {
         })
     }
 
+    /// The same, its Range header ignored; a range in the URL stays.
+    pub fn without_header_range(&self) -> Self {
+        let range = self.range.filter(|_| self.range_in_query);
+        Self {
+            range,
+            ..self.clone()
+        }
+    }
+
     /// What decides the meaning of the origin's answer to this request.
     pub fn asked(&self) -> Asked {
         Asked {
@@ -103,6 +113,24 @@ pub struct DecideRequest {
     pub version: u32,
     /// What is wanted.
     pub wanted: Wanted,
+    /// Whether only the head is.
+    #[serde(default)]
+    pub head: bool,
+    /// Under which conditions. On a routed request they stand in its own header fields.
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
+}
+
+/// A GET without conditions, of this version.
+impl From<Wanted> for DecideRequest {
+    fn from(wanted: Wanted) -> Self {
+        Self {
+            version: PROTOCOL_VERSION,
+            wanted,
+            head: false,
+            conditions: Conditions::default(),
+        }
+    }
 }
 
 /// The answer to `decide`.
@@ -137,6 +165,8 @@ pub enum ForwardToken {
     Partial,
     /// The entity is stale.
     Stale,
+    /// The request has a condition that is the origin's to judge.
+    Bypass,
 }
 
 impl From<ForwardToken> for Forward {
@@ -145,6 +175,7 @@ impl From<ForwardToken> for Forward {
             ForwardToken::UriMiss => Self::UriMiss,
             ForwardToken::Partial => Self::Partial,
             ForwardToken::Stale => Self::Stale,
+            ForwardToken::Bypass => Self::Bypass,
         }
     }
 }

@@ -133,7 +133,7 @@ impl Transfer {
         Ok(Self {
             generation,
             range,
-            headers: stored_headers(&fields)?,
+            headers: stored_headers(headers)?,
         })
     }
 }
@@ -236,9 +236,14 @@ fn validator(fields: &Fields<'_>) -> Option<Validator> {
     (age.as_secs() >= 1).then(|| Validator::LastModified(modified.to_owned()))
 }
 
-/// Everything but what belongs to one connection, to one range, or to one client
-/// (RFC 9111 section 3.1).
-fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineReason> {
+/// The header fields of a response to store: everything but what belongs to one connection, to
+/// one range, or to one client (RFC 9111 section 3.1). Names are in lower case.
+///
+/// # Errors
+/// [`DeclineReason::Headers`] when they are more than are kept.
+pub fn stored_headers(
+    headers: &[(String, String)],
+) -> Result<Vec<(String, String)>, DeclineReason> {
     const LEFT_OUT: [&str; 16] = [
         "cache-status",
         "connection",
@@ -257,6 +262,7 @@ fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineR
         "via",
         "alt-svc",
     ];
+    let fields = Fields(headers);
     let named: Vec<&str> = fields.list("connection").collect();
     let kept = |name: &str| {
         !name.starts_with(':')
@@ -265,8 +271,7 @@ fn stored_headers(fields: &Fields<'_>) -> Result<Vec<(String, String)>, DeclineR
             && !LEFT_OUT.contains(&name)
             && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
     };
-    let stored: Vec<(String, String)> = fields
-        .0
+    let stored: Vec<(String, String)> = headers
         .iter()
         .filter(|(name, _)| kept(name))
         .cloned()

@@ -4,7 +4,9 @@
 //! Everything that can go wrong before the response's head is sent becomes a hand-back: Envoy then
 //! asks the origin, and the viewer notices nothing.
 
+mod found;
 mod head;
+mod lead;
 mod pump;
 mod read_ahead;
 mod source;
@@ -15,20 +17,34 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use viewcache_protocol::{ByteRange, CacheStatus, Forward, Wanted};
+use viewcache_protocol::{ByteRange, CacheStatus, Conditions, Forward, Wanted};
 
 use crate::live::{self, Live, Next, Snapshot, Spot};
 use crate::origin::Asker;
 use crate::pace::Pace;
+use crate::preconditions::{self, Verdict};
 use crate::readers::ReaderId;
 use crate::service::Service;
+use found::{Found, generation};
 pub use head::Head;
-use source::{Lead, Source, SourceError};
+use lead::Lead;
+use source::{Source, SourceError};
 use stream::Stream;
 
 /// How long a response may take to its head before it is handed back. The `partial` route in
 /// envoy.yaml waits longer than this.
 const PATIENCE: Duration = Duration::from_secs(12);
+
+/// A routed request.
+#[derive(Debug)]
+pub struct Ask {
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// Whether only the head is.
+    pub head: bool,
+    /// Under which conditions.
+    pub conditions: Conditions,
+}
 
 /// What goes back to Envoy.
 #[derive(Debug)]
@@ -62,6 +78,10 @@ pub enum HandBack {
     Store,
     /// As many responses are streamed as memory allows.
     Busy,
+    /// A condition is the origin's to judge.
+    Condition,
+    /// Only the head is wanted, and it is not known.
+    Unknown,
 }
 
 impl HandBack {
@@ -74,6 +94,8 @@ impl HandBack {
             Self::NotCombinable => "not-combinable",
             Self::Store => "store",
             Self::Busy => "busy",
+            Self::Condition => "condition",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -117,15 +139,15 @@ impl Drop for Viewing {
 }
 
 /// Answers a routed request.
-pub async fn answer(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Answer {
-    let answer = match begin(service, wanted, asker).await {
+pub async fn answer(service: &Arc<Service>, ask: Ask, asker: Asker) -> Answer {
+    let answer = match begin(service, &ask, asker).await {
         Ok(answer) => answer,
         Err(reason) => Answer::HandBack(reason),
     };
     let outcome = match &answer {
         Answer::Body(head, _) | Answer::Empty(head) => head.outcome(),
         Answer::HandBack(reason) => {
-            tracing::debug!(key = %wanted.key, reason = reason.as_str(), "handed back");
+            tracing::debug!(key = %ask.wanted.key, reason = reason.as_str(), "handed back");
             reason.as_str()
         }
     };
@@ -137,23 +159,45 @@ pub async fn answer(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> An
     answer
 }
 
-async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<Answer, HandBack> {
+async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer, HandBack> {
+    let wanted = &ask.wanted;
     let live = service
         .live(&wanted.key)
         .await
         .map_err(|_| HandBack::Store)?;
+    if ask.head {
+        return head_only(service, &live, ask);
+    }
     let share = service.stream_share().ok_or(HandBack::Busy)?;
     let viewing = Viewing::new(Arc::clone(&live));
-    let deadline = Instant::now() + PATIENCE;
+    let began = Instant::now();
+    let deadline = began + PATIENCE;
     let mut changed = false;
     loop {
-        let found = generation(service, &live, wanted, &asker, deadline).await?;
+        let found = generation(service, &live, wanted, &asker, began).await?;
         let Found {
             snapshot,
             mut source,
             reason,
+            status,
             followed,
         } = found;
+        let whole;
+        let wanted = match preconditions::judge(&ask.conditions, &snapshot.generation.headers) {
+            Verdict::NotModified => {
+                service.hit(&live);
+                return Ok(Answer::Empty(Head::not_modified(
+                    &snapshot,
+                    SystemTime::now(),
+                )));
+            }
+            Verdict::Forward => return Err(HandBack::Condition),
+            Verdict::Answer { ranged: true } => wanted,
+            Verdict::Answer { ranged: false } => {
+                whole = wanted.without_header_range();
+                &whole
+            }
+        };
         let Some(range) = live::resolve(wanted, snapshot.generation.complete_length()) else {
             service.hit(&live);
             return Ok(Answer::Empty(Head::unsatisfiable(&snapshot)));
@@ -194,14 +238,14 @@ async fn begin(service: &Arc<Service>, wanted: &Wanted, asker: Asker) -> Result<
                 Err(error) => return Err(error.hand_back()),
             }
         }
-        let status = if covered {
+        let status = if covered && reason != Forward::Stale {
             service.hit(&live);
             CacheStatus::Hit { ttl: snapshot.ttl }
         } else {
             CacheStatus::Forwarded {
                 reason,
-                status: source.as_ref().map(Source::status),
-                stored: true,
+                status: source.as_ref().map(Source::status).or(status),
+                stored: !covered,
                 collapsed: followed || matches!(first, Next::Follow(_)),
                 detail: None,
             }
@@ -265,85 +309,27 @@ impl Body {
     }
 }
 
-/// What a response is made of.
-struct Found {
-    snapshot: Snapshot,
-    /// A transfer that brings the response's first byte.
-    source: Option<Source>,
-    /// What Cache-Status says when not all of it is stored.
-    reason: Forward,
-    /// Whether another's request was waited for.
-    followed: bool,
-}
-
-/// The generation to answer from: the one that is usable, the one that a lead is about to bring,
-/// or the one that we ask the origin for ourselves.
-async fn generation(
-    service: &Arc<Service>,
-    live: &Arc<Live>,
-    wanted: &Wanted,
-    asker: &Asker,
-    deadline: Instant,
-) -> Result<Found, HandBack> {
-    let mut reason = Forward::Partial;
-    let mut followed = false;
-    loop {
-        let mut changed = std::pin::pin!(live.changed.notified());
-        changed.as_mut().enable();
-        let now = Instant::now();
-        let lead = {
-            let mut state = live.state();
-            state.leads.expire(now);
-            if let Some(snapshot) = state.usable(live.id, SystemTime::now()) {
-                return Ok(Found {
-                    snapshot,
-                    source: None,
-                    reason,
-                    followed,
-                });
+/// The head alone, of what is known; nothing is asked of the origin for it.
+fn head_only(service: &Service, live: &Live, ask: &Ask) -> Result<Answer, HandBack> {
+    let now = SystemTime::now();
+    let snapshot = live.state().usable(live.id, now, Instant::now());
+    let snapshot = snapshot.ok_or(HandBack::Unknown)?;
+    let head = match preconditions::judge(&ask.conditions, &snapshot.generation.headers) {
+        Verdict::NotModified => Head::not_modified(&snapshot, now),
+        Verdict::Forward => return Err(HandBack::Condition),
+        Verdict::Answer { .. } => {
+            let length = snapshot.generation.complete_length();
+            match live::resolve(&ask.wanted, length) {
+                Some(range) => {
+                    let status = CacheStatus::Hit { ttl: snapshot.ttl };
+                    Head::of(&snapshot, &ask.wanted, range, status, now)
+                }
+                None => Head::unsatisfiable(&snapshot),
             }
-            reason = match state.record.generation {
-                None => Forward::UriMiss,
-                Some(_) => Forward::Stale,
-            };
-            if state.declined_until.is_some_and(|until| now < until) {
-                return Err(HandBack::Declined);
-            }
-            if deadline <= now {
-                return Err(HandBack::Late);
-            }
-            match state.leads.tentative_until(now) {
-                Some(until) => Err(until),
-                None => Ok(Lead::grant(service, live, &mut state, deadline)),
-            }
-        };
-        let lead = match lead {
-            Ok(lead) => lead,
-            Err(until) => {
-                followed = true;
-                // Either way the state is looked at again.
-                let _ = tokio::time::timeout_at(until.min(deadline).into(), changed).await;
-                continue;
-            }
-        };
-        let source = Source::discover(service, lead, wanted, asker, deadline).await;
-        let source = source.map_err(|error| error.hand_back())?;
-        let usable = live.state().usable(live.id, SystemTime::now());
-        let Some(snapshot) = usable.filter(|snapshot| snapshot.place.seq == source.seq()) else {
-            // Not fresh even now: the origin answers each such request itself.
-            service.decline(live);
-            return Err(HandBack::Declined);
-        };
-        // It serves as the response's beginning when it begins there or before.
-        let start = live::resolve(wanted, snapshot.generation.complete_length());
-        let source = Some(source).filter(|s| start.is_some_and(|range| s.at() <= range.start()));
-        return Ok(Found {
-            snapshot,
-            source,
-            reason,
-            followed,
-        });
-    }
+        }
+    };
+    service.hit(live);
+    Ok(Answer::Empty(head))
 }
 
 /// Asks the origin for a gap of a known generation.

@@ -20,11 +20,7 @@ pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration 
             .map(|(_, v)| v.as_str())
     };
     let date = |name| httpdate::parse_http_date(field(name)?.trim()).ok();
-    let values = headers
-        .iter()
-        .filter(|(n, _)| n == "cache-control")
-        .map(|(_, v)| v.as_str());
-    let control = CacheControl::parse(values);
+    let control = control(headers);
     if control.no_cache {
         return Duration::ZERO;
     }
@@ -40,6 +36,37 @@ pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration 
     }
     let since_modified = date("last-modified").and_then(|m| sent.duration_since(m).ok());
     (since_modified.unwrap_or_default() / 10).clamp(HEURISTIC_MIN, HEURISTIC_MAX)
+}
+
+/// For how long a response may be used although it is stale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leniency {
+    /// While it is being validated (RFC 5861 section 3).
+    pub while_revalidate: Duration,
+    /// While the origin fails (RFC 5861 section 4).
+    pub if_error: Duration,
+}
+
+/// What a response's directives allow; nothing where one forbids stale answers
+/// (RFC 9111 section 4.2.4).
+pub fn leniency(headers: &[(String, String)]) -> Leniency {
+    let control = control(headers);
+    if control.must_revalidate || control.no_cache || control.s_maxage.is_some() {
+        return Leniency::default();
+    }
+    let seconds = |n: Option<u64>| Duration::from_secs(n.unwrap_or(0).min(u64::from(u32::MAX)));
+    Leniency {
+        while_revalidate: seconds(control.stale_while_revalidate),
+        if_error: seconds(control.stale_if_error),
+    }
+}
+
+fn control(headers: &[(String, String)]) -> CacheControl {
+    let values = headers
+        .iter()
+        .filter(|(n, _)| n == "cache-control")
+        .map(|(_, v)| v.as_str());
+    CacheControl::parse(values)
 }
 
 /// Seconds of freshness left at `now`; negative when stale.
@@ -109,6 +136,36 @@ mod tests {
         check(&[("last-modified", "Sun, 06 Nov 1994 08:49:30 GMT")], 3600);
         check(&[("last-modified", "Sat, 05 Nov 1994 08:49:37 GMT")], 8640);
         check(&[("last-modified", "Tue, 06 Nov 1984 08:49:37 GMT")], 86400);
+    }
+
+    #[test]
+    fn stale_answers_are_as_the_directives_say() {
+        let check = |value: &str, while_revalidate, if_error| {
+            let headers = [("cache-control".to_owned(), value.to_owned())];
+            let expect = Leniency {
+                while_revalidate: Duration::from_secs(while_revalidate),
+                if_error: Duration::from_secs(if_error),
+            };
+            assert_eq!(leniency(&headers), expect, "{value}");
+        };
+        check("max-age=1", 0, 0);
+        check(
+            "max-age=1, stale-while-revalidate=5, stale-if-error=9",
+            5,
+            9,
+        );
+        for forbids in [
+            "must-revalidate",
+            "proxy-revalidate",
+            "no-cache",
+            "s-maxage=1",
+        ] {
+            check(
+                &format!("stale-while-revalidate=5, stale-if-error=9, {forbids}"),
+                0,
+                0,
+            );
+        }
     }
 
     #[test]

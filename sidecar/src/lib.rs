@@ -14,6 +14,7 @@ mod management;
 pub mod metrics;
 pub mod origin;
 pub mod pace;
+pub mod preconditions;
 pub mod readers;
 pub mod recent;
 pub mod service;

@@ -15,12 +15,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 use viewcache_protocol::message::ForwardToken;
-use viewcache_protocol::{ByteRange, EntityId, EntityKey, Wanted};
+use viewcache_protocol::{ByteRange, DecideRequest, EntityId, EntityKey, Validator, Wanted};
 
 use crate::extents::Extents;
 use crate::fills::Leads;
 use crate::freshness;
 use crate::pace::Latency;
+use crate::preconditions::{self, Verdict};
 use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::store::{EntityRecord, GenerationRecord, Loaded, Place, Rows};
@@ -70,6 +71,8 @@ impl Live {
             terms,
             latency: Latency::default(),
             trouble: Trouble::default(),
+            validated_at: None,
+            excused_until: None,
             declined_until: None,
             dirty: false,
             recorded: None,
@@ -136,6 +139,10 @@ pub struct State {
     pub latency: Latency,
     /// What went wrong at the origin since its last byte.
     pub trouble: Trouble,
+    /// When the origin last said that the living generation is still the one.
+    pub validated_at: Option<Instant>,
+    /// Until when it is not asked again, having failed, where a stale answer may be given then.
+    pub excused_until: Option<Instant>,
     /// Until when requests are handed to the origin because its answers are not storable.
     pub declined_until: Option<Instant>,
     /// Whether the record has changed since it was persisted.
@@ -163,7 +170,7 @@ pub enum Judgement {
     },
 }
 
-/// What the response needs to know of the generation that it is made of.
+/// What a response needs to know of the generation that it is made of.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The generation.
@@ -176,19 +183,62 @@ pub struct Snapshot {
     pub combinable: bool,
 }
 
+impl Snapshot {
+    /// Whether it is not fresh.
+    pub fn is_stale(&self) -> bool {
+        self.ttl.is_some_and(|ttl| ttl <= 0)
+    }
+
+    /// Whether it has been stale for no longer than this.
+    fn stale_within(&self, time: Duration) -> bool {
+        let since = self.ttl.map_or(0, |ttl| ttl.min(0).unsigned_abs());
+        !time.is_zero() && since <= time.as_secs()
+    }
+}
+
 impl State {
-    /// The living generation when it may be used without asking the origin.
-    pub fn usable(&self, id: EntityId, now: SystemTime) -> Option<Snapshot> {
+    /// The living generation.
+    pub fn snapshot(&self, id: EntityId, wall: SystemTime) -> Option<Snapshot> {
         let generation = self.record.generation.as_ref()?;
-        let immutable = self.record.key.profile().immutable();
-        let ttl = freshness::ttl(&generation.headers, generation.received(), now);
-        let usable = immutable || ttl > 0;
-        usable.then(|| Snapshot {
+        let profile = self.record.key.profile();
+        let ttl = freshness::ttl(&generation.headers, generation.received(), wall);
+        Some(Snapshot {
             generation: generation.clone(),
             place: generation.place(id),
-            ttl: (!immutable).then_some(ttl),
-            combinable: generation.identity.combinable(self.record.key.profile()),
+            ttl: (!profile.immutable()).then_some(ttl),
+            combinable: generation.identity.combinable(profile),
         })
+    }
+
+    /// The living generation when it may be used without asking the origin first: fresh, or stale
+    /// where the origin allows that.
+    pub fn usable(&self, id: EntityId, wall: SystemTime, now: Instant) -> Option<Snapshot> {
+        let snapshot = self.snapshot(id, wall)?;
+        if !snapshot.is_stale() {
+            return Some(snapshot);
+        }
+        let leniency = freshness::leniency(&snapshot.generation.headers);
+        let failing = self.excused_until.is_some_and(|until| now < until);
+        let usable = snapshot.stale_within(leniency.while_revalidate)
+            || failing && snapshot.stale_within(leniency.if_error);
+        Some(snapshot).filter(|_| usable)
+    }
+
+    /// The same after the origin has failed to say whether it is still the one.
+    pub fn excused(&self, id: EntityId, wall: SystemTime) -> Option<Snapshot> {
+        let snapshot = self.snapshot(id, wall)?;
+        let leniency = freshness::leniency(&snapshot.generation.headers);
+        let usable = snapshot.stale_within(leniency.if_error);
+        Some(snapshot).filter(|_| usable)
+    }
+
+    /// By what to ask the origin if the living generation is still the one, rather than for its
+    /// bytes; `None` when nothing of what is wanted is stored.
+    pub fn validator(&self, wanted: &Wanted) -> Option<Validator> {
+        let living = self.record.generation.as_ref()?;
+        let range = resolve(wanted, living.complete_length())?;
+        let validator = living.identity.validator.clone()?;
+        self.stored.touches(range).then_some(validator)
     }
 
     /// Whether the living generation's gaps may be filled from other transfers.
@@ -201,32 +251,59 @@ impl State {
     pub fn judge(
         &self,
         id: EntityId,
-        wanted: &Wanted,
+        request: &DecideRequest,
         wall: SystemTime,
         now: Instant,
     ) -> Judgement {
+        let DecideRequest {
+            wanted,
+            head,
+            conditions,
+            ..
+        } = request;
         let declined = self.declined_until.is_some_and(|until| now < until);
         let leading = self.leads.tentative_until(now).is_some();
         let relayed = self.terms.miss == Miss::Relay;
         let miss = |forward| {
-            if (leading || relayed) && !declined {
+            if (leading || relayed) && !declined && !head {
                 Judgement::Partial
             } else {
                 Judgement::Miss {
                     forward,
-                    grant: !leading,
+                    grant: !leading && !head,
                 }
             }
         };
         if self.record.generation.is_none() {
             return miss(ForwardToken::UriMiss);
         }
-        let Some(snapshot) = self.usable(id, wall) else {
+        let Some(snapshot) = self.usable(id, wall, now) else {
+            if !declined && !head && self.validator(wanted).is_some() {
+                return Judgement::Partial;
+            }
             return miss(ForwardToken::Stale);
+        };
+        let whole;
+        let wanted = match preconditions::judge(conditions, &snapshot.generation.headers) {
+            Verdict::NotModified => return Judgement::Hit,
+            Verdict::Forward => {
+                return Judgement::Miss {
+                    forward: ForwardToken::Bypass,
+                    grant: false,
+                };
+            }
+            Verdict::Answer { ranged: true } => wanted,
+            Verdict::Answer { ranged: false } => {
+                whole = wanted.without_header_range();
+                &whole
+            }
         };
         let Some(range) = resolve(wanted, snapshot.generation.complete_length()) else {
             return Judgement::Hit;
         };
+        if *head {
+            return Judgement::Hit;
+        }
         if self.stored.covers(range) {
             return Judgement::Hit;
         }

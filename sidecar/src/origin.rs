@@ -7,13 +7,15 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE, RETRY_AFTER,
+    ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, RANGE, RETRY_AFTER,
 };
 use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
+use viewcache_protocol::Validator;
 
 /// The viewer's header fields that a gap request may carry (DESIGN "Life of a request" 7).
 const PASSED_ON: [&str; 5] = [
@@ -36,6 +38,32 @@ pub enum OriginError {
     /// No head in time.
     #[error("origin: no response in time")]
     Late,
+}
+
+/// Under which condition the origin is asked for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under<'a> {
+    /// Under none.
+    Nothing,
+    /// For the range when this is the entity still, and for the whole of another
+    /// (RFC 9110 section 13.1.5).
+    Same(&'a Validator),
+    /// Only when this is not the entity any more; else a 304 says so
+    /// (RFC 9110 sections 13.1.2 and 13.1.3).
+    Other(&'a Validator),
+}
+
+impl<'a> Under<'a> {
+    const fn field(self) -> Option<(HeaderName, &'a Validator)> {
+        match self {
+            Self::Nothing => None,
+            Self::Same(validator) => Some((IF_RANGE, validator)),
+            Self::Other(validator @ Validator::Etag(_)) => Some((IF_NONE_MATCH, validator)),
+            Self::Other(validator @ Validator::LastModified(_)) => {
+                Some((IF_MODIFIED_SINCE, validator))
+            }
+        }
+    }
 }
 
 /// The way to the origin.
@@ -105,12 +133,11 @@ impl Origin {
 
     /// Asks for a range (a Range field's value) or the whole, and waits for the response's head
     /// until `deadline`.
-    /// With `if_range`, another representation answers whole (RFC 9110 section 13.1.5).
     pub async fn fetch(
         &self,
         asker: &Asker,
         range: Option<&str>,
-        if_range: Option<&str>,
+        under: Under<'_>,
         deadline: Instant,
     ) -> Result<Response<Incoming>, OriginError> {
         let mut request = Request::get(format!("{}{}", self.egress, asker.path));
@@ -123,8 +150,8 @@ impl Origin {
         if let Some(range) = range {
             request = request.header(RANGE, range);
         }
-        if let Some(validator) = if_range {
-            request = request.header(IF_RANGE, validator);
+        if let Some((name, validator)) = under.field() {
+            request = request.header(name, validator.as_str());
         }
         let answer = self.client.request(request.body(Empty::new())?);
         match tokio::time::timeout_at(deadline.into(), answer).await {

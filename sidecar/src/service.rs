@@ -2,6 +2,7 @@
 
 mod evict;
 mod fill;
+mod generations;
 mod room;
 mod shares;
 mod table;
@@ -16,17 +17,15 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use viewcache_protocol::{
-    ByteRange, DecideRequest, Decision, EntityId, FillId, Generation, Grant, PROTOCOL_VERSION,
-    Transfer,
+    ByteRange, DecideRequest, Decision, EntityId, FillId, Grant, PROTOCOL_VERSION,
 };
 
 use crate::config::{Config, Profiles};
 use crate::error::Error;
-use crate::fills::Role;
 use crate::live::{Judgement, Live, State};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
-use crate::store::{GenerationRecord, Patience, Store, StoreError, millis};
+use crate::store::{Patience, Store, StoreError, millis};
 pub use fill::IngestPermit;
 use room::Room;
 use shares::Shares;
@@ -37,10 +36,6 @@ use writers::Writers;
 
 /// How long a grant waits for its `begin`: an origin's slowest first byte.
 const GRANT_TTL: Duration = Duration::from_secs(5);
-
-/// How long requests go straight to the origin after an answer that must not be stored, so that
-/// followers of such a URL do not wait for each other.
-const DECLINE_MEMORY: Duration = Duration::from_secs(2);
 
 /// A read from the store.
 #[derive(Debug)]
@@ -123,7 +118,7 @@ impl Service {
         state.expire(now);
         state.record.last_accessed = millis(wall);
         state.dirty = true;
-        let decision = match state.judge(live.id, &request.wanted, wall, now) {
+        let decision = match state.judge(live.id, &request, wall, now) {
             Judgement::Hit => {
                 let memory = state.memorable(wall);
                 let remember_ms = memory.and_then(|memory| u64::try_from(memory.as_millis()).ok());
@@ -152,73 +147,6 @@ impl Service {
             .get_or_create(&[("decision", label)])
             .inc();
         Ok(decision)
-    }
-
-    /// Makes the transfer's generation the living one, or refreshes it when it is that already,
-    /// and starts the lead that brings its bytes. The generation's number comes back.
-    ///
-    /// Nothing here waits for the disk: the record is written before the first row is, and until
-    /// then a viewer is served all the same.
-    pub fn open_generation(
-        self: &Arc<Self>,
-        live: &Arc<Live>,
-        fill: FillId,
-        role: Role,
-        transfer: Transfer,
-    ) -> u64 {
-        let Transfer {
-            generation: identity,
-            range,
-            headers,
-        } = transfer;
-        let received_at = millis(SystemTime::now());
-        let mut state = live.state();
-        let profile = state.record.key.profile();
-        let transfer = fill.to_string();
-        let id = identity.id(profile, &transfer);
-        let living = state
-            .record
-            .generation
-            .as_mut()
-            .filter(|g| g.id(profile) == id);
-        let (seq, old) = match living {
-            Some(living) => {
-                update(&mut living.headers, headers);
-                living.received_at = received_at;
-                (living.seq, None)
-            }
-            None => {
-                let seq = self.store.next_seq();
-                let generation = GenerationRecord {
-                    seq,
-                    segment_size: segment_size(&identity, self.room.segment_max()),
-                    identity,
-                    transfer,
-                    headers,
-                    received_at,
-                };
-                (seq, state.open(generation))
-            }
-        };
-        state.declined_until = None;
-        state.record.url_expired = false;
-        state.dirty = true;
-        state.leads.begin(fill, role, seq, range, Instant::now());
-        drop(state);
-        live.changed.notify_waiters();
-        if let Some(old) = old {
-            tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
-            let (service, live) = (Arc::clone(self), Arc::clone(live));
-            self.writers
-                .spawn(move || service.remove_ended(&live, &old));
-        }
-        seq
-    }
-
-    /// The origin's answer must not be stored: whoever waits for it asks the origin.
-    pub fn decline(&self, live: &Live) {
-        live.state().declined_until = Some(Instant::now() + DECLINE_MEMORY);
-        live.changed.notify_waiters();
     }
 
     /// Reads stored bytes, at once when they are in the page cache; what turns out damaged is
@@ -336,26 +264,4 @@ impl Service {
         }
         written
     }
-}
-
-/// Replaces the stored header fields that a new response of the same generation has too
-/// (RFC 9111 section 3.2): a 206 to If-Range leaves most of them out.
-fn update(stored: &mut Vec<(String, String)>, new: Vec<(String, String)>) {
-    // The age belongs to the response, not to the entity.
-    stored.retain(|(name, _)| name != "age" && !new.iter().any(|(n, _)| n == name));
-    stored.extend(new);
-}
-
-/// The segment size for an entity: 4 MiB, or less for a short one, so that its one file's offsets
-/// stay small, and where all the room is not `most` times a few; a power of two.
-fn segment_size(identity: &Generation, most: u64) -> u64 {
-    const DEFAULT: u64 = 4 << 20;
-    const SMALLEST: u64 = 64 << 10;
-    let most = 1 << most.clamp(SMALLEST, DEFAULT).ilog2();
-    identity
-        .complete_length
-        .max(SMALLEST)
-        .checked_next_power_of_two()
-        .unwrap_or(most)
-        .min(most)
 }

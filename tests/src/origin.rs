@@ -173,7 +173,7 @@ async fn send_body(
             tokio::time::sleep(every).await;
         }
     }
-    if script.framing == Framing::Chunked && answer.cut.is_none() {
+    if script.framing == Framing::Chunked && answer.cut.is_none() && start < end {
         stream.write_all(b"0\r\n\r\n").await?;
     }
     Ok(())

@@ -34,7 +34,9 @@ fn reason(config: &Config, more: &[(&str, &[u8])]) -> Option<BypassReason> {
 
 #[test]
 fn any_url_is_an_entity() {
-    let wanted = identify(&Config::default(), &head(&[(":path", b"/V.mp4?a=%2f&b")])).unwrap();
+    let request = identify(&Config::default(), &head(&[(":path", b"/V.mp4?a=%2f&b")])).unwrap();
+    assert!(!request.head && request.conditions.is_empty());
+    let wanted = request.wanted;
     assert_eq!(
         wanted.key.as_str(),
         "generic:http://a.example/V.mp4?a=%2f&b"
@@ -42,7 +44,8 @@ fn any_url_is_an_entity() {
     assert_eq!(wanted.range, None);
     assert_eq!(wanted.viewer.len(), 16);
     assert_eq!(wanted.origin_path, None);
-    let wanted = identify(&Config::default(), &head(&[("range", b"bytes=5-")])).unwrap();
+    let request = identify(&Config::default(), &head(&[("range", b"bytes=5-")])).unwrap();
+    let wanted = request.wanted;
     assert_eq!(wanted.range, Some(RangeSpec::From { first: 5 }));
     assert!(!wanted.range_in_query);
 }
@@ -60,17 +63,18 @@ fn what_is_not_consulted_has_a_reason() {
         None,
     );
     check(&[("user-agent", b"\xff")], None);
-    check(&[(":method", b"HEAD")], Some(Reason::Head));
+    check(&[(":method", b"HEAD")], None);
     check(&[(":method", b"POST")], Some(Reason::Method));
     check(&[(":method", b"\xff")], Some(Reason::Method));
     check(&[("upgrade", b"websocket")], Some(Reason::Upgrade));
     check(&[("authorization", b"\xff")], Some(Reason::Authorization));
-    check(&[("if-match", b"\"v\"")], Some(Reason::Condition));
-    check(&[("if-none-match", b"*")], Some(Reason::Condition));
-    check(&[("if-modified-since", b"x")], Some(Reason::Condition));
-    check(&[("if-unmodified-since", b"x")], Some(Reason::Condition));
+    check(&[("if-match", b"\"v\"")], None);
     check(
-        &[("if-range", b"W/\"v\""), ("range", b"bytes=0-")],
+        &[("if-none-match", b"\"\xff\"")],
+        Some(Reason::UnreadableHeader),
+    );
+    check(
+        &[("if-none-match", &[b'x'; Conditions::MAX_LEN + 1])],
         Some(Reason::Condition),
     );
     check(
@@ -119,6 +123,28 @@ fn what_is_not_consulted_has_a_reason() {
 }
 
 #[test]
+fn conditions_go_to_the_sidecar() {
+    let fields: [(&str, &[u8]); 3] = [
+        ("if-none-match", b"\"a\""),
+        ("if-none-match", b"W/\"b\""),
+        ("if-range", b"\"c\""),
+    ];
+    let request = identify(&Config::default(), &head(&fields)).unwrap();
+    let conditions = request.conditions;
+    assert_eq!(conditions.if_none_match.as_deref(), Some("\"a\", W/\"b\""));
+    assert_eq!(conditions.if_range.as_deref(), Some("\"c\""));
+    assert_eq!(conditions.if_match, None);
+}
+
+#[test]
+fn a_head_has_no_range() {
+    let fields: [(&str, &[u8]); 2] = [(":method", b"HEAD"), ("range", b"bytes=0-1,3-4")];
+    let request = identify(&Config::default(), &head(&fields)).unwrap();
+    assert!(request.head);
+    assert_eq!(request.wanted.range, None);
+}
+
+#[test]
 fn paths_and_authorities_can_be_chosen() {
     let config = Config {
         paths: vec!["/a/".to_owned(), "/v".to_owned()],
@@ -152,7 +178,8 @@ fn a_range_may_stand_in_one_place_only() {
         ..Config::default()
     };
     let path: &[u8] = b"/videoplayback?v=a&itag=1&lmt=1&clen=9";
-    let header = identify(&config, &head(&[(":path", path), ("range", b"bytes=1-2")])).unwrap();
+    let request = identify(&config, &head(&[(":path", path), ("range", b"bytes=1-2")])).unwrap();
+    let header = request.wanted;
     assert!(header.range.is_some() && !header.range_in_query);
     let both: &[u8] = b"/videoplayback?v=a&itag=1&lmt=1&clen=9&range=1-2";
     let range: (&str, &[u8]) = ("range", b"bytes=1-2");
@@ -166,7 +193,7 @@ fn a_range_may_stand_in_one_place_only() {
 fn reasons_map_to_forwards() {
     assert_eq!(BypassReason::Method.forward(), Forward::Method);
     assert_eq!(BypassReason::NoStore.forward(), Forward::Request);
-    assert_eq!(BypassReason::Head.forward(), Forward::Bypass);
+    assert_eq!(BypassReason::Condition.forward(), Forward::Bypass);
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,15 +1,16 @@
 //! Requests of viewers that Envoy routed here.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures_util::stream;
-use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
-use viewcache_protocol::{Wanted, header};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use viewcache_protocol::{Conditions, Wanted, header};
 use warp::reply::{Reply, Response};
 
 use super::{Request, plain, text, value};
-use crate::delivery::{self, Answer, Head};
+use crate::delivery::{self, Answer, Ask, Head};
 use crate::origin::Asker;
 use crate::service::Service;
 
@@ -26,7 +27,12 @@ pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> R
     };
     let path = wanted.origin_path.clone().unwrap_or_else(own_path);
     let asker = Asker::new(&request.headers, path);
-    match delivery::answer(service, &wanted, asker).await {
+    let ask = Ask {
+        wanted,
+        head: request.method == Method::HEAD,
+        conditions: conditions(&request.headers),
+    };
+    match delivery::answer(service, ask, asker).await {
         Answer::Body(head, body) => {
             let frames = stream::unfold(body, |mut body| async move {
                 let frame = body.frame().await.transpose()?;
@@ -43,6 +49,16 @@ pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> R
             )
         }
     }
+}
+
+fn conditions(headers: &HeaderMap) -> Conditions {
+    let read = Conditions::read(|name| {
+        let lines = headers.get_all(name).iter();
+        let texts = lines.filter_map(|line| line.to_str().ok().map(str::to_owned));
+        Ok::<_, Infallible>(texts.collect())
+    });
+    let Ok(conditions) = read;
+    conditions
 }
 
 fn hand_back(mut response: Response, reason: &str) -> Response {

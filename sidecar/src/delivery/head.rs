@@ -55,6 +55,35 @@ impl Head {
         }
     }
 
+    /// 304, with what a 200 would have had of the fields that it needs
+    /// (RFC 9110 section 15.4.5).
+    pub fn not_modified(snapshot: &Snapshot, now: SystemTime) -> Self {
+        const KEPT: [&str; 7] = [
+            "cache-control",
+            "content-location",
+            "date",
+            "etag",
+            "expires",
+            "last-modified",
+            "vary",
+        ];
+        let generation = &snapshot.generation;
+        let age = freshness::age(&generation.headers, generation.received(), now).as_secs();
+        let kept = generation.headers.iter();
+        let mut headers: Vec<(String, String)> = kept
+            .filter(|(name, _)| KEPT.contains(&name.as_str()))
+            .cloned()
+            .collect();
+        let status = CacheStatus::Hit { ttl: snapshot.ttl };
+        headers.push(("age".to_owned(), age.to_string()));
+        headers.push(("cache-status".to_owned(), status.to_string()));
+        Self {
+            status: 304,
+            headers,
+            hit: true,
+        }
+    }
+
     /// 416 with the complete length (RFC 9110 section 15.5.17).
     pub fn unsatisfiable(snapshot: &Snapshot) -> Self {
         let complete_length = snapshot.generation.complete_length();

@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use viewcache_protocol::ByteRange;
 
-use super::source::{Lead, Source, SourceError};
+use super::lead::Lead;
+use super::source::{Source, SourceError};
 use crate::error::Refusal;
 use crate::fills::ANSWER;
 use crate::live::{Live, Snapshot};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use viewcache_protocol::{ByteRange, Wanted};
 
+use super::lead::Lead;
 use super::pump::{self, Order};
-use super::source::Lead;
 use crate::live::{Live, Snapshot, Spot};
 use crate::origin::Asker;
 use crate::readers::ReaderId;

@@ -9,13 +9,14 @@ use hyper::Response;
 use hyper::body::Incoming;
 use thiserror::Error;
 use viewcache_protocol::{
-    Asked, ByteRange, DeclineReason, FillId, GenerationId, RangeSpec, Transfer, Wanted,
+    Asked, ByteRange, DeclineReason, GenerationId, RangeSpec, Transfer, Validator, Wanted,
 };
 
 use super::HandBack;
+use super::lead::Lead;
 use crate::fills::Role;
-use crate::live::{self, Live, Snapshot, State};
-use crate::origin::{self, Asker, OriginError};
+use crate::live::{self, Snapshot};
+use crate::origin::{self, Asker, OriginError, Under};
 use crate::service::Service;
 
 /// Why a transfer cannot be had, or went no further.
@@ -79,6 +80,19 @@ impl SourceError {
         }
     }
 
+    /// The status of an answer by which the origin has failed, or the one that stands for none
+    /// (RFC 5861 section 4).
+    pub(super) const fn failure(&self) -> Option<u16> {
+        match self {
+            Self::Declined {
+                status: status @ (500 | 502 | 503 | 504),
+                ..
+            } => Some(*status),
+            Self::Origin(_) => Some(504),
+            _ => None,
+        }
+    }
+
     const fn label(&self) -> &'static str {
         match self {
             Self::Origin(_) => "unreachable",
@@ -88,62 +102,6 @@ impl SourceError {
             Self::Short(_) => "short",
             Self::Patience => "late",
         }
-    }
-}
-
-/// A lead of the sidecar's own. Dropped, it ends: whoever waits for it looks for another way.
-#[derive(Debug)]
-pub(super) struct Lead {
-    live: Arc<Live>,
-    fill: FillId,
-}
-
-impl Lead {
-    /// Takes a gap of generation `seq`. The state is locked by the caller, who has just seen in it
-    /// that nobody else leads there.
-    pub(super) fn take(
-        service: &Service,
-        live: &Arc<Live>,
-        state: &mut State,
-        seq: u64,
-        gap: ByteRange,
-    ) -> Self {
-        let fill = service.lead();
-        state.leads.ask(fill, seq, gap, Instant::now());
-        Self {
-            live: Arc::clone(live),
-            fill,
-        }
-    }
-
-    /// Takes what is not known yet, until `until` at the most.
-    pub(super) fn grant(
-        service: &Service,
-        live: &Arc<Live>,
-        state: &mut State,
-        until: Instant,
-    ) -> Self {
-        let fill = service.lead();
-        state.leads.grant(fill, until);
-        Self {
-            live: Arc::clone(live),
-            fill,
-        }
-    }
-
-    pub(super) const fn fill(&self) -> FillId {
-        self.fill
-    }
-
-    pub(super) const fn live(&self) -> &Arc<Live> {
-        &self.live
-    }
-}
-
-impl Drop for Lead {
-    fn drop(&mut self) {
-        self.live.state().leads.forget(self.fill);
-        self.live.changed.notify_waiters();
     }
 }
 
@@ -164,10 +122,18 @@ pub(super) struct Source {
 /// What a request to the origin asks for.
 struct Question<'a> {
     asked: Asked,
-    /// The generation that is asked for, when one is known.
-    known: Option<&'a Snapshot>,
+    under: Under<'a>,
     asker: &'a Asker,
     deadline: Instant,
+}
+
+/// What the origin says of an entity of which no usable generation is known.
+#[derive(Debug)]
+pub(super) enum Discovery {
+    /// A generation, with bytes of it.
+    Source(Source),
+    /// The stale one is still the one.
+    Same,
 }
 
 impl Source {
@@ -180,7 +146,7 @@ impl Source {
         asker: &Asker,
         deadline: Instant,
     ) -> Result<Self, SourceError> {
-        let profile = lead.live.state().record.key.profile();
+        let profile = lead.live().state().record.key.profile();
         let asked = Asked {
             profile,
             range: Some(RangeSpec::Closed {
@@ -190,13 +156,16 @@ impl Source {
             range_in_query: false,
             complete_length: None,
         };
+        let validator = snapshot.generation.identity.validator.as_ref();
         let question = Question {
             asked,
-            known: Some(snapshot),
+            under: validator.map_or(Under::Nothing, Under::Same),
             asker,
             deadline,
         };
-        let source = Self::open(service, lead, &question).await?;
+        let Discovery::Source(source) = Self::open(service, lead, &question).await? else {
+            return Err(SourceError::Changed);
+        };
         let same = source.generation == snapshot.generation.id(profile);
         if same && source.at <= gap.start() {
             Ok(source)
@@ -205,15 +174,19 @@ impl Source {
         }
     }
 
-    /// Asks for what the viewer wants of an entity of which no usable generation is known.
+    /// Asks for what the viewer wants of an entity of which no usable generation is known; of a
+    /// stale one, only if it is no longer the one.
     pub(super) async fn discover(
         service: &Arc<Service>,
         lead: Lead,
         wanted: &Wanted,
         asker: &Asker,
         deadline: Instant,
-    ) -> Result<Self, SourceError> {
-        let window = lead.live.state().terms.window;
+    ) -> Result<Discovery, SourceError> {
+        let (window, stale) = {
+            let state = lead.live().state();
+            (state.terms.window, state.validator(wanted))
+        };
         // Where the URL tells the complete length, the request is bounded: some origins refuse
         // or pace any other (DESIGN "Entity, profile, generation").
         let bounded = wanted.complete_length.and_then(|complete_length| {
@@ -231,11 +204,11 @@ impl Source {
         };
         let question = Question {
             asked,
-            known: None,
+            under: stale.as_ref().map_or(Under::Nothing, Under::Other),
             asker,
             deadline,
         };
-        let live = Arc::clone(&lead.live);
+        let live = Arc::clone(lead.live());
         let opened = Self::open(service, lead, &question).await;
         opened.inspect_err(|error| {
             if matches!(error, SourceError::Declined { .. }) {
@@ -244,13 +217,40 @@ impl Source {
         })
     }
 
+    /// Asks whether a stale generation is still the one, for no more than a byte of another.
+    pub(super) async fn validate(
+        service: &Arc<Service>,
+        lead: Lead,
+        validator: &Validator,
+        asker: &Asker,
+        deadline: Instant,
+    ) -> Result<Discovery, SourceError> {
+        let asked = Asked {
+            profile: lead.live().state().record.key.profile(),
+            range: Some(RangeSpec::Closed { first: 0, last: 0 }),
+            range_in_query: false,
+            complete_length: None,
+        };
+        let question = Question {
+            asked,
+            under: Under::Other(validator),
+            asker,
+            deadline,
+        };
+        Self::open(service, lead, &question).await
+    }
+
     async fn open(
         service: &Arc<Service>,
         lead: Lead,
         question: &Question<'_>,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Discovery, SourceError> {
         let opened = Self::ask(service, lead, question).await;
-        let label = opened.as_ref().map_or_else(SourceError::label, |_| "ok");
+        let label = match &opened {
+            Ok(Discovery::Source(_)) => "ok",
+            Ok(Discovery::Same) => "not-modified",
+            Err(error) => error.label(),
+        };
         service
             .metrics
             .fetches
@@ -263,24 +263,27 @@ impl Source {
         service: &Arc<Service>,
         lead: Lead,
         question: &Question<'_>,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Discovery, SourceError> {
         let Question {
             asked,
-            known,
+            under,
             asker,
             deadline,
         } = question;
         let range = asked.range.map(|spec| format!("bytes={spec}"));
-        let known = known.map(|snapshot| &snapshot.generation.identity);
-        let validator = known.and_then(|identity| identity.validator.as_ref());
-        let if_range = validator.map(|validator| validator.as_str());
         let began = Instant::now();
         let response = service
             .origin
-            .fetch(asker, range.as_deref(), if_range, *deadline)
+            .fetch(asker, range.as_deref(), *under, *deadline)
             .await?;
         let status = response.status().as_u16();
-        let judged = Transfer::judge(asked, status, &text_headers(&response));
+        let headers = text_headers(&response);
+        if let (304, &Under::Other(validator)) = (status, under)
+            && service.refresh(lead.live(), validator, &headers)
+        {
+            return Ok(Discovery::Same);
+        }
+        let judged = Transfer::judge(asked, status, &headers);
         let mut transfer = judged.map_err(|reason| SourceError::Declined {
             status,
             reason,
@@ -288,16 +291,18 @@ impl Source {
         })?;
         // A 206 to If-Range need not repeat the validator that it was asked under (RFC 9110
         // section 15.3.7).
-        if status == 206 && transfer.generation.validator.is_none() {
-            transfer.generation.validator = validator.cloned();
+        if let (206, &Under::Same(validator)) = (status, under)
+            && transfer.generation.validator.is_none()
+        {
+            transfer.generation.validator = Some(validator.clone());
         }
         let bytes = transfer.range;
         let generation = transfer
             .generation
-            .id(asked.profile, &lead.fill.to_string());
-        lead.live.state().latency.observe(began.elapsed());
-        let seq = service.open_generation(&lead.live, lead.fill, Role::Own, transfer);
-        Ok(Self {
+            .id(asked.profile, &lead.fill().to_string());
+        lead.live().state().latency.observe(began.elapsed());
+        let seq = service.open_generation(lead.live(), lead.fill(), Role::Own, transfer);
+        Ok(Discovery::Source(Self {
             lead,
             generation,
             seq,
@@ -305,7 +310,7 @@ impl Source {
             body: response.into_body(),
             at: bytes.start(),
             end: bytes.end(),
-        })
+        }))
     }
 
     pub(super) const fn status(&self) -> u16 {

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use viewcache_protocol::ByteRange;
 
+use super::lead::Lead;
 use super::pump::{self, Order};
-use super::source::{Lead, SourceError};
+use super::source::SourceError;
 use super::{Cut, Viewing};
 use crate::error::Error;
 use crate::live::{Live, Next, Snapshot, Spot, State};

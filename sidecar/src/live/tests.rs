@@ -75,9 +75,12 @@ impl World {
     }
 
     fn judge(&self, spec: Option<&str>) -> Judgement {
-        self.live
-            .state()
-            .judge(self.live.id, &wanted(spec), self.wall, self.now)
+        self.judge_request(&wanted(spec).into())
+    }
+
+    fn judge_request(&self, request: &DecideRequest) -> Judgement {
+        let state = self.live.state();
+        state.judge(self.live.id, request, self.wall, self.now)
     }
 
     fn next(&self, offset: u64, end: u64) -> Next {
@@ -175,13 +178,85 @@ fn a_stale_entity_is_asked_for_anew() {
     let mut world = World::storing(true, &[(0, 1000)]);
     assert_eq!(world.judge(None), Judgement::Hit);
     world.wall += Duration::from_secs(61);
-    assert_eq!(world.judge(None), miss(ForwardToken::Stale, true));
-    world
+    // The sidecar asks whether it is still the one.
+    assert_eq!(world.judge(None), Judgement::Partial);
+    let mut nameless = World::storing(false, &[(0, 1000)]);
+    nameless.wall += Duration::from_secs(61);
+    assert_eq!(nameless.judge(None), miss(ForwardToken::Stale, true));
+    nameless
         .live
         .state()
         .leads
-        .grant(FILL, world.now + Duration::from_secs(5));
+        .grant(FILL, nameless.now + Duration::from_secs(5));
+    assert_eq!(nameless.judge(None), Judgement::Partial);
+    // Nothing of this is stored, so a validation would save nothing.
+    let mut world = World::storing(true, &[(0, 500)]);
+    world.wall += Duration::from_secs(61);
+    assert_eq!(world.judge(Some("500-")), miss(ForwardToken::Stale, true));
+}
+
+#[test]
+fn a_stale_entity_is_used_where_the_origin_allows_it() {
+    let mut world = World::storing(true, &[(0, 1000)]);
+    let directives = "max-age=60, stale-while-revalidate=10, stale-if-error=100";
+    let directives = ("cache-control".to_owned(), directives.to_owned());
+    let generation = |state: &mut State| {
+        let generation = state.record.generation.as_mut().unwrap();
+        generation.headers = vec![directives.clone()];
+    };
+    generation(&mut world.live.state());
+    world.wall += Duration::from_secs(65);
+    assert_eq!(world.judge(None), Judgement::Hit);
+    world.wall += Duration::from_secs(10);
     assert_eq!(world.judge(None), Judgement::Partial);
+    let excused = |world: &World| world.live.state().excused(world.live.id, world.wall);
+    assert!(excused(&world).is_some());
+    world.live.state().excused_until = Some(world.now + Duration::from_secs(2));
+    assert_eq!(world.judge(None), Judgement::Hit);
+    world.wall += Duration::from_secs(100);
+    assert_eq!(world.judge(None), Judgement::Partial);
+    assert!(excused(&world).is_none());
+}
+
+#[test]
+fn conditions_and_heads_are_answered_from_what_is_known() {
+    fn tag() -> Option<String> {
+        Some("\"v\"".to_owned())
+    }
+    fn other() -> Option<String> {
+        Some("\"w\"".to_owned())
+    }
+    let world = World::storing(true, &[(0, 500)]);
+    {
+        let mut state = world.live.state();
+        let generation = state.record.generation.as_mut().unwrap();
+        generation
+            .headers
+            .push(("etag".to_owned(), "\"v\"".to_owned()));
+    }
+    let request = |range, change: fn(&mut DecideRequest)| {
+        let mut request = DecideRequest::from(wanted(range));
+        change(&mut request);
+        world.judge_request(&request)
+    };
+    let head = request(None, |r| r.head = true);
+    assert_eq!(head, Judgement::Hit);
+    let same = request(None, |r| r.conditions.if_none_match = tag());
+    assert_eq!(same, Judgement::Hit);
+    let changed = request(None, |r| r.conditions.if_none_match = other());
+    assert_eq!(changed, Judgement::Partial);
+    let ranged = request(Some("0-99"), |r| r.conditions.if_range = tag());
+    assert_eq!(ranged, Judgement::Hit);
+    let whole = request(Some("0-99"), |r| r.conditions.if_range = other());
+    assert_eq!(whole, Judgement::Partial);
+    let forwarded = request(Some("0-99"), |r| r.conditions.if_match = other());
+    assert_eq!(forwarded, miss(ForwardToken::Bypass, false));
+    // Of an entity that is not known, the origin answers both.
+    let unknown = World::unknown();
+    let mut request = DecideRequest::from(wanted(None));
+    request.head = true;
+    let expect = miss(ForwardToken::UriMiss, false);
+    assert_eq!(unknown.judge_request(&request), expect);
 }
 
 #[test]

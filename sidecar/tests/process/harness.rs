@@ -290,10 +290,7 @@ impl Sidecar {
     }
 
     pub(crate) async fn decide(&self, range: &str) -> Decision {
-        let message = DecideRequest {
-            version: PROTOCOL_VERSION,
-            wanted: wanted(range),
-        };
+        let message = DecideRequest::from(wanted(range));
         let body = serde_json::to_vec(&message).unwrap();
         let got = self
             .get(self.callout("/decide").body(body.into()).unwrap())

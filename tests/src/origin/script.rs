@@ -55,6 +55,8 @@ pub struct Script {
     pub framing: Framing,
     /// What becomes of a Range.
     pub ranges: Ranges,
+    /// Whatever is asked, the answer is this status without a body.
+    pub fails_with: Option<u16>,
 }
 
 impl Script {
@@ -74,6 +76,7 @@ impl Script {
             cut_after: None,
             framing: Framing::Length,
             ranges: Ranges::Honored,
+            fails_with: None,
         }
     }
 
@@ -125,11 +128,29 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    fn empty(status: u16) -> Self {
+        Self {
+            head: format!("HTTP/1.1 {status} As Told\r\ncontent-length: 0\r\n\r\n"),
+            bytes: (0, 0),
+            cut: None,
+        }
+    }
+
     pub(super) fn new(script: &Script, request: &Head) -> Self {
+        if let Some(status) = script.fails_with {
+            return Self::empty(status);
+        }
         let length = script.content.length();
         let whole = (0, length);
-        let if_range = request.get("if-range");
-        let current = if_range.is_none_or(|v| Some(v) == script.etag.as_deref());
+        // One validator at most is sent, as written here; lists are beyond it.
+        let validators = [script.etag.as_deref(), script.last_modified.as_deref()];
+        let is = |name| request.get(name).map(|v| validators.contains(&Some(v)));
+        if is("if-match") == Some(false) || is("if-unmodified-since") == Some(false) {
+            return Self::empty(412);
+        }
+        let not_modified =
+            is("if-none-match").unwrap_or_else(|| is("if-modified-since") == Some(true));
+        let current = is("if-range") != Some(false);
         let asked = request
             .get("range")
             .filter(|_| current && script.ranges != Ranges::Ignored);
@@ -138,6 +159,7 @@ impl Answer {
             .filter(|_| script.ranges == Ranges::InQuery);
         let resolved = |range: &str| resolve(range, length).unwrap_or(Some(whole));
         let (status, bytes) = match (in_query.map(resolved), asked.map(resolved)) {
+            _ if not_modified => ("304 Not Modified", (0, 0)),
             (Some(Some(bytes)), _) => ("200 OK", bytes),
             (None, Some(Some(bytes))) => ("206 Partial Content", bytes),
             (None, None) => ("200 OK", whole),
@@ -173,6 +195,7 @@ impl Answer {
             _ => {}
         }
         match script.framing {
+            _ if not_modified => {}
             Framing::Length => field("content-length", &(bytes.1 - bytes.0).to_string()),
             Framing::Chunked => field("transfer-encoding", "chunked"),
             Framing::Close => field("connection", "close"),

@@ -48,7 +48,7 @@ async fn every_response_tells_how_it_was_answered() {
     )
     .await;
     check(
-        get().field("if-none-match", "\"v1\""),
+        get().field("if-match", "\"v2\""),
         &bypassed("detail=condition"),
     )
     .await;
@@ -63,7 +63,7 @@ async fn every_response_tells_how_it_was_answered() {
         &["fwd=method"],
     )
     .await;
-    check(Request::new("HEAD", "/v"), &["fwd=bypass"]).await;
+    check(Request::new("HEAD", "/nothing-known"), &["fwd=uri-miss"]).await;
     check(
         Request::get("/nothing-here"),
         &["fwd=uri-miss", "detail=status"],

@@ -1,0 +1,150 @@
+//! How a generation becomes the living one, and stays it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use viewcache_protocol::{FillId, Generation, Transfer, Validator, stored_headers};
+
+use super::Service;
+use crate::fills::Role;
+use crate::live::Live;
+use crate::store::{GenerationRecord, millis};
+
+/// How long requests go straight to the origin after an answer that must not be stored, so that
+/// followers of such a URL do not wait for each other; and how long an origin that has failed is
+/// not asked about what may be served stale.
+const DECLINE_MEMORY: Duration = Duration::from_secs(2);
+
+impl Service {
+    /// Makes the transfer's generation the living one, or refreshes it when it is that already,
+    /// and starts the lead that brings its bytes. The generation's number comes back.
+    ///
+    /// Nothing here waits for the disk: the record is written before the first row is, and until
+    /// then a viewer is served all the same.
+    pub fn open_generation(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        fill: FillId,
+        role: Role,
+        transfer: Transfer,
+    ) -> u64 {
+        let Transfer {
+            generation: identity,
+            range,
+            headers,
+        } = transfer;
+        let received_at = millis(SystemTime::now());
+        let mut state = live.state();
+        let profile = state.record.key.profile();
+        let transfer = fill.to_string();
+        let id = identity.id(profile, &transfer);
+        let living = state
+            .record
+            .generation
+            .as_mut()
+            .filter(|g| g.id(profile) == id);
+        let (seq, old) = match living {
+            Some(living) => {
+                update(&mut living.headers, headers);
+                living.received_at = received_at;
+                (living.seq, None)
+            }
+            None => {
+                let seq = self.store.next_seq();
+                let generation = GenerationRecord {
+                    seq,
+                    segment_size: segment_size(&identity, self.room.segment_max()),
+                    identity,
+                    transfer,
+                    headers,
+                    received_at,
+                };
+                (seq, state.open(generation))
+            }
+        };
+        state.declined_until = None;
+        state.record.url_expired = false;
+        state.dirty = true;
+        state.leads.begin(fill, role, seq, range, Instant::now());
+        drop(state);
+        live.changed.notify_waiters();
+        if let Some(old) = old {
+            tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
+            let (service, live) = (Arc::clone(self), Arc::clone(live));
+            self.writers
+                .spawn(move || service.remove_ended(&live, &old));
+        }
+        seq
+    }
+
+    /// The origin says by a 304 that the generation with this validator is still the one: its
+    /// stored header fields are updated (RFC 9111 section 4.3.4). False when it is not the living
+    /// one, or when the answer contradicts itself.
+    pub fn refresh(
+        &self,
+        live: &Live,
+        validator: &Validator,
+        headers: &[(String, String)],
+    ) -> bool {
+        let Ok(mut headers) = stored_headers(headers) else {
+            return false;
+        };
+        let mut state = live.state();
+        let living = state.record.generation.as_mut();
+        let Some(living) = living.filter(|g| g.identity.validator.as_ref() == Some(validator))
+        else {
+            return false;
+        };
+        let told = headers.iter().find(|(name, _)| name == "etag");
+        if let (Validator::Etag(known), Some((_, told))) = (validator, told)
+            && told.strip_prefix("W/").unwrap_or(told) != known
+        {
+            return false;
+        }
+        // Some servers weaken it on the way; the stored one stays what it was.
+        headers.retain(|(name, _)| name != "etag");
+        update(&mut living.headers, headers);
+        living.received_at = millis(SystemTime::now());
+        state.validated_at = Some(Instant::now());
+        state.excused_until = None;
+        state.declined_until = None;
+        state.dirty = true;
+        drop(state);
+        live.changed.notify_waiters();
+        true
+    }
+
+    /// The origin has failed to say whether a stale generation is still the one: for a while it is
+    /// not asked again.
+    pub fn excuse(&self, live: &Live) {
+        live.state().excused_until = Some(Instant::now() + DECLINE_MEMORY);
+    }
+
+    /// The origin's answer must not be stored: whoever waits for it asks the origin.
+    pub fn decline(&self, live: &Live) {
+        live.state().declined_until = Some(Instant::now() + DECLINE_MEMORY);
+        live.changed.notify_waiters();
+    }
+}
+
+/// Replaces the stored header fields that a new response of the same generation has too
+/// (RFC 9111 section 3.2): a 206 to If-Range leaves most of them out.
+fn update(stored: &mut Vec<(String, String)>, new: Vec<(String, String)>) {
+    // The age belongs to the response, not to the entity.
+    stored.retain(|(name, _)| name != "age" && !new.iter().any(|(n, _)| n == name));
+    stored.extend(new);
+}
+
+/// The segment size for an entity: 4 MiB, or less for a short one, so that its one file's offsets
+/// stay small, and where all the room is not `most` times a few; a power of two.
+fn segment_size(identity: &Generation, most: u64) -> u64 {
+    const DEFAULT: u64 = 4 << 20;
+    const SMALLEST: u64 = 64 << 10;
+    let most = 1 << most.clamp(SMALLEST, DEFAULT).ilog2();
+    identity
+        .complete_length
+        .max(SMALLEST)
+        .checked_next_power_of_two()
+        .unwrap_or(most)
+        .min(most)
+}
