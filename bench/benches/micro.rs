@@ -136,6 +136,7 @@ impl World {
             generation,
             range: range(0, len),
             headers: vec![("cache-control".to_owned(), "max-age=3600".to_owned())],
+            selecting: Default::default(),
         };
         self.decide(&self.known).await;
         self.service.begin(fill, begin).await.expect("begun");

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use viewcache_protocol::{
     Begin, CacheStatus, DecideRequest, Decision, DeclineReason, FillId, Forward, Outcome,
-    PROTOCOL_VERSION, Route, Transfer, Wanted, header,
+    PROTOCOL_VERSION, Route, Selecting, Transfer, Wanted, header,
 };
 
 use crate::budget::{Budget, Lease};
@@ -40,6 +40,8 @@ struct Note {
 struct Granted {
     /// What was asked of the origin.
     wanted: Wanted,
+    /// By what of the request its answer may be selected.
+    selecting: Selecting,
     /// Why it was asked.
     forward: Forward,
     /// What mirror messages name the fill by.
@@ -54,7 +56,7 @@ enum State {
     /// What is remembered is being looked up, which takes no time.
     Recalling(DecideRequest),
     /// The decision is awaited and the request paused.
-    Asking(Wanted),
+    Asking(Wanted, Selecting),
     /// Sent to the sidecar.
     Routed(Route),
     /// Sent to the origin, to be mirrored if its response may be stored.
@@ -101,7 +103,7 @@ impl Exchange {
 
     /// Whether the request has to wait.
     pub fn waiting(&self) -> bool {
-        matches!(self.state, State::Asking(_))
+        matches!(self.state, State::Asking(..))
     }
 
     /// What of the response's head is looked at: each byte that crosses into the VM costs.
@@ -128,12 +130,12 @@ impl Exchange {
             (State::Recalling(request), Event::Recalled(recalled)) => {
                 recall(request, &recalled, &mut effects)
             }
-            (State::Asking(wanted), Event::Decided(Ok(decision))) => {
-                self.decided(wanted, decision, &mut effects)
+            (State::Asking(wanted, selecting), Event::Decided(Ok(decision))) => {
+                self.decided(wanted, selecting, decision, &mut effects)
             }
-            (State::Asking(_), Event::Decided(Err(failure))) => failed(failure, &mut effects),
+            (State::Asking(..), Event::Decided(Err(failure))) => failed(failure, &mut effects),
             // A local reply overtook the decision, whose request must not be touched any more.
-            (State::Asking(_), Event::Response(_)) => State::Over,
+            (State::Asking(..), Event::Response(_)) => State::Over,
             (State::Routed(route), Event::Response(head)) => self.routed(route, head, &mut effects),
             (State::Passing(note), Event::Response(_)) => {
                 effects.push(note.annotate());
@@ -174,7 +176,13 @@ impl Exchange {
         }
     }
 
-    fn decided(&self, wanted: Wanted, decision: Decision, effects: &mut Vec<Effect>) -> State {
+    fn decided(
+        &self,
+        wanted: Wanted,
+        selecting: Selecting,
+        decision: Decision,
+        effects: &mut Vec<Effect>,
+    ) -> State {
         let (counter, state) = match decision {
             Decision::Hit { remember_ms } => {
                 let millis = remember_ms.filter(|_| self.config.remember);
@@ -189,6 +197,7 @@ impl Exchange {
             } => {
                 let granted = Granted {
                     wanted,
+                    selecting,
                     forward: forward.into(),
                     fill: grant.fill,
                 };
@@ -237,6 +246,7 @@ impl Exchange {
     fn response(&self, granted: Granted, head: &ResponseHead, effects: &mut Vec<Effect>) -> State {
         let Granted {
             wanted,
+            selecting,
             forward,
             fill,
         } = granted;
@@ -287,6 +297,7 @@ impl Exchange {
                 generation: transfer.generation,
                 range: transfer.range,
                 headers: transfer.headers,
+                selecting,
             };
             effects.push(Effect::Begin { fill, begin });
         } else {
@@ -323,9 +334,9 @@ impl From<BypassReason> for Note {
 }
 
 fn ask(request: DecideRequest, effects: &mut Vec<Effect>) -> State {
-    let wanted = request.wanted.clone();
+    let (wanted, selecting) = (request.wanted.clone(), request.selecting.clone());
     effects.push(Effect::Decide(request));
-    State::Asking(wanted)
+    State::Asking(wanted, selecting)
 }
 
 fn recall(request: DecideRequest, recalled: &Recalled, effects: &mut Vec<Effect>) -> State {

@@ -6,7 +6,7 @@ mod youtube;
 
 use viewcache_protocol::{
     CacheControl, Conditions, DecideRequest, EntityKey, Forward, PROTOCOL_VERSION, Profile,
-    RangeError, RangeSpec, Wanted,
+    RangeError, RangeSpec, Selecting, Wanted,
 };
 
 use crate::config::Config;
@@ -27,7 +27,7 @@ pub enum BypassReason {
     Body,
     /// Credentials (RFC 9111 section 3.5).
     Authorization,
-    /// A precondition too long to pass on.
+    /// A precondition that is not text, or too long to pass on.
     Condition,
     /// The client said `no-cache`.
     NoCache,
@@ -39,7 +39,7 @@ pub enum BypassReason {
     SeveralRanges,
     /// A Range that cannot be read.
     MalformedRange,
-    /// A needed header that is missing or not visible ASCII.
+    /// A needed header that is missing, too long, or not visible ASCII.
     UnreadableHeader,
     /// A URL too long for a key.
     UrlTooLong,
@@ -120,6 +120,7 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
     let url = url(config, fields)?;
     judge(head)?;
     let conditions = conditions(fields)?;
+    let selecting = Selecting::read(|name| lines(fields, name, Selecting::MAX_LEN))?;
     // Range means something to GET alone (RFC 9110 section 14.2).
     let range = if head_only { None } else { range(fields)? };
     let mut wanted = match config.profile {
@@ -137,6 +138,7 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
         wanted,
         head: head_only,
         conditions,
+        selecting,
     })
 }
 
@@ -200,14 +202,18 @@ fn judge(head: &RequestHead) -> Result<(), BypassReason> {
 }
 
 fn conditions(fields: &Fields) -> Result<Conditions, BypassReason> {
-    Conditions::read(|name| {
-        let lines = texts(fields, name)?;
-        let len: usize = lines.iter().map(|line| line.len()).sum();
-        if Conditions::MAX_LEN < len {
-            return Err(BypassReason::Condition);
-        }
-        Ok(lines.into_iter().map(str::to_owned).collect())
-    })
+    let read = |name| lines(fields, name, Conditions::MAX_LEN);
+    Conditions::read(read).map_err(|_| BypassReason::Condition)
+}
+
+/// The lines of a field, which together are no longer than this.
+fn lines(fields: &Fields, name: &'static str, max_len: usize) -> Result<Vec<String>, BypassReason> {
+    let lines = texts(fields, name)?;
+    let len: usize = lines.iter().map(|line| line.len()).sum();
+    if max_len < len {
+        return Err(BypassReason::UnreadableHeader);
+    }
+    Ok(lines.into_iter().map(str::to_owned).collect())
 }
 
 fn texts<'a>(fields: &'a Fields, name: &'a str) -> Result<Vec<&'a str>, BypassReason> {

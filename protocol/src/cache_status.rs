@@ -11,6 +11,8 @@ pub enum Forward {
     Partial,
     /// It is stored but no longer fresh.
     Stale,
+    /// It was selected by other request header fields (RFC 9111 section 4.1).
+    VaryMiss,
     /// The cache was not consulted.
     Bypass,
     /// The method is not one that is cached.
@@ -26,6 +28,7 @@ impl Forward {
             Self::UriMiss => "uri-miss",
             Self::Partial => "partial",
             Self::Stale => "stale",
+            Self::VaryMiss => "vary-miss",
             Self::Bypass => "bypass",
             Self::Method => "method",
             Self::Request => "request",

@@ -25,6 +25,7 @@ pub mod header;
 pub mod message;
 pub mod range;
 pub mod transfer;
+pub mod vary;
 
 pub use cache_control::CacheControl;
 pub use cache_status::{CacheStatus, Forward};
@@ -37,3 +38,4 @@ pub use message::{
 };
 pub use range::{ByteRange, RangeError, RangeSpec};
 pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, stored_headers};
+pub use vary::Selecting;

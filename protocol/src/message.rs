@@ -16,6 +16,7 @@ use crate::entity::{EntityId, EntityKey, Generation, GenerationId};
 use crate::header;
 use crate::range::{ByteRange, RangeSpec};
 use crate::transfer::{Asked, DeclineReason};
+use crate::vary::Selecting;
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const PROTOCOL_VERSION: u32 = 2;
@@ -119,6 +120,9 @@ pub struct DecideRequest {
     /// Under which conditions. On a routed request they stand in its own header fields.
     #[serde(default, skip_serializing_if = "Conditions::is_empty")]
     pub conditions: Conditions,
+    /// By what of it a response may be selected. On a routed request, likewise.
+    #[serde(default, skip_serializing_if = "Selecting::is_empty")]
+    pub selecting: Selecting,
 }
 
 /// A GET without conditions, of this version.
@@ -129,6 +133,7 @@ impl From<Wanted> for DecideRequest {
             wanted,
             head: false,
             conditions: Conditions::default(),
+            selecting: Selecting::default(),
         }
     }
 }
@@ -165,6 +170,8 @@ pub enum ForwardToken {
     Partial,
     /// The entity is stale.
     Stale,
+    /// What is stored was selected by other request header fields.
+    VaryMiss,
     /// The request has a condition that is the origin's to judge.
     Bypass,
 }
@@ -175,6 +182,7 @@ impl From<ForwardToken> for Forward {
             ForwardToken::UriMiss => Self::UriMiss,
             ForwardToken::Partial => Self::Partial,
             ForwardToken::Stale => Self::Stale,
+            ForwardToken::VaryMiss => Self::VaryMiss,
             ForwardToken::Bypass => Self::Bypass,
         }
     }
@@ -266,6 +274,9 @@ pub struct Begin {
     pub range: ByteRange,
     /// The header fields to store.
     pub headers: Vec<(String, String)>,
+    /// By what of the request the response may have been selected.
+    #[serde(default, skip_serializing_if = "Selecting::is_empty")]
+    pub selecting: Selecting,
 }
 
 /// What a chunk's headers say of its body.

@@ -7,6 +7,7 @@ use crate::cache_control::CacheControl;
 use crate::content_range::ContentRange;
 use crate::entity::{Generation, Profile, Validator};
 use crate::range::{ByteRange, RangeSpec};
+use crate::vary;
 
 /// The longest entity that is stored, in bytes: 4 TiB. An origin may claim any length, and work
 /// must not grow with a claim.
@@ -56,7 +57,7 @@ pub enum DeclineReason {
     Multipart,
     /// A content coding: its bytes are not the identity's (RFC 9110 section 14.2).
     Encoding,
-    /// It varies with request headers.
+    /// It varies by request header fields beyond [`vary::CANDIDATES`].
     Vary,
     /// `no-store`.
     NoStore,
@@ -200,12 +201,7 @@ fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason>
     {
         return Err(DeclineReason::Encoding);
     }
-    // Stored bytes are the identity coding, which every client accepts unless it says otherwise,
-    // so what varies only by Accept-Encoding does not vary here.
-    if fields
-        .list("vary")
-        .any(|name| !name.eq_ignore_ascii_case("accept-encoding"))
-    {
+    if !vary::is_bounded(fields.0) {
         return Err(DeclineReason::Vary);
     }
     let control = CacheControl::parse(fields.all("cache-control"));

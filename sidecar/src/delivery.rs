@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use viewcache_protocol::{ByteRange, CacheStatus, Conditions, Forward, Wanted};
+use viewcache_protocol::{ByteRange, CacheStatus, Conditions, Forward, Selecting, Wanted};
 
 use crate::live::{self, Live, Next, Snapshot, Spot};
 use crate::origin::Asker;
@@ -82,6 +82,8 @@ pub enum HandBack {
     Condition,
     /// Only the head is wanted, and it is not known.
     Unknown,
+    /// What is stored was selected by other request header fields.
+    Vary,
 }
 
 impl HandBack {
@@ -96,6 +98,7 @@ impl HandBack {
             Self::Busy => "busy",
             Self::Condition => "condition",
             Self::Unknown => "unknown",
+            Self::Vary => "vary",
         }
     }
 }
@@ -165,8 +168,9 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
         .live(&wanted.key)
         .await
         .map_err(|_| HandBack::Store)?;
+    let selecting = asker.selecting();
     if ask.head {
-        return head_only(service, &live, ask);
+        return head_only(service, &live, ask, &selecting);
     }
     let share = service.stream_share().ok_or(HandBack::Busy)?;
     let viewing = Viewing::new(Arc::clone(&live));
@@ -182,6 +186,9 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             status,
             followed,
         } = found;
+        if !snapshot.generation.answers(&selecting) {
+            return Err(HandBack::Vary);
+        }
         let whole;
         let wanted = match preconditions::judge(&ask.conditions, &snapshot.generation.headers) {
             Verdict::NotModified => {
@@ -310,10 +317,18 @@ impl Body {
 }
 
 /// The head alone, of what is known; nothing is asked of the origin for it.
-fn head_only(service: &Service, live: &Live, ask: &Ask) -> Result<Answer, HandBack> {
+fn head_only(
+    service: &Service,
+    live: &Live,
+    ask: &Ask,
+    selecting: &Selecting,
+) -> Result<Answer, HandBack> {
     let now = SystemTime::now();
     let snapshot = live.state().usable(live.id, now, Instant::now());
     let snapshot = snapshot.ok_or(HandBack::Unknown)?;
+    if !snapshot.generation.answers(selecting) {
+        return Err(HandBack::Vary);
+    }
     let head = match preconditions::judge(&ask.conditions, &snapshot.generation.headers) {
         Verdict::NotModified => Head::not_modified(&snapshot, now),
         Verdict::Forward => return Err(HandBack::Condition),

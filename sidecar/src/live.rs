@@ -259,6 +259,7 @@ impl State {
             wanted,
             head,
             conditions,
+            selecting,
             ..
         } = request;
         let declined = self.declined_until.is_some_and(|until| now < until);
@@ -274,8 +275,15 @@ impl State {
                 }
             }
         };
-        if self.record.generation.is_none() {
+        let Some(living) = &self.record.generation else {
             return miss(ForwardToken::UriMiss);
+        };
+        if !living.answers(selecting) {
+            // The origin's answer replaces it, when nobody uses it any more.
+            return Judgement::Miss {
+                forward: ForwardToken::VaryMiss,
+                grant: !self.busy() && !head,
+            };
         }
         let Some(snapshot) = self.usable(id, wall, now) else {
             if !declined && !head && self.validator(wanted).is_some() {

@@ -1,6 +1,7 @@
 //! Reads from the origin, always through Envoy's egress listener: TLS, DNS, balancing and retries
 //! are Envoy's job.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -15,16 +16,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
-use viewcache_protocol::Validator;
+use viewcache_protocol::{Selecting, Validator, vary};
 
-/// The viewer's header fields that a gap request may carry (DESIGN "Life of a request" 7).
-const PASSED_ON: [&str; 5] = [
-    "user-agent",
-    "referer",
-    "origin",
-    "accept",
-    "accept-language",
-];
+/// The viewer's header fields that a gap request carries, beside those that select its answer.
+const PASSED_ON: [&str; 2] = ["user-agent", "referer"];
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
@@ -88,9 +83,10 @@ impl Asker {
             .get(HOST)
             .cloned()
             .unwrap_or(HeaderValue::from_static("-"));
-        let kept = PASSED_ON.into_iter().filter_map(|name| {
-            let value = headers.get(name)?.clone();
-            Some((HeaderName::from_static(name), value))
+        let names = PASSED_ON.into_iter().chain(vary::CANDIDATES);
+        let kept = names.flat_map(|name| {
+            let lines = headers.get_all(name).iter().cloned();
+            lines.map(move |value| (HeaderName::from_static(name), value))
         });
         Self {
             authority,
@@ -98,6 +94,21 @@ impl Asker {
             headers: kept.collect(),
         }
     }
+
+    /// What it has in the fields that may select a response.
+    pub fn selecting(&self) -> Selecting {
+        let read = Selecting::read(|name| Ok::<_, Infallible>(lines(&self.headers, name)));
+        let Ok(selecting) = read;
+        selecting
+    }
+}
+
+/// The lines of a field that are text.
+pub fn lines(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let lines = headers.get_all(name).iter();
+    lines
+        .filter_map(|line| line.to_str().ok().map(str::to_owned))
+        .collect()
 }
 
 /// How long a response asks to wait before the next request, in seconds or until a date

@@ -108,7 +108,7 @@ fn what_must_not_be_stored_is_declined() {
     );
     check(
         200,
-        &[("vary", "accept-encoding, origin")],
+        &[("vary", "accept-encoding, cookie")],
         DeclineReason::Vary,
     );
     check(

@@ -11,7 +11,7 @@ use warp::reply::{Reply, Response};
 
 use super::{Request, plain, text, value};
 use crate::delivery::{self, Answer, Ask, Head};
-use crate::origin::Asker;
+use crate::origin::{Asker, lines};
 use crate::service::Service;
 
 pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> Response {
@@ -52,11 +52,7 @@ pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> R
 }
 
 fn conditions(headers: &HeaderMap) -> Conditions {
-    let read = Conditions::read(|name| {
-        let lines = headers.get_all(name).iter();
-        let texts = lines.filter_map(|line| line.to_str().ok().map(str::to_owned));
-        Ok::<_, Infallible>(texts.collect())
-    });
+    let read = Conditions::read(|name| Ok::<_, Infallible>(lines(headers, name)));
     let Ok(conditions) = read;
     conditions
 }

@@ -132,6 +132,7 @@ mod tests {
             transfer: String::new(),
             headers: vec![("content-type".to_owned(), "video/mp4".to_owned())],
             received_at: 1_000_000,
+            selecting: Default::default(),
         };
         let place = generation.place(key.id());
         Snapshot {

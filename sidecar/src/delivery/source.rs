@@ -301,7 +301,13 @@ impl Source {
             .generation
             .id(asked.profile, &lead.fill().to_string());
         lead.live().state().latency.observe(began.elapsed());
-        let seq = service.open_generation(lead.live(), lead.fill(), Role::Own, transfer);
+        let seq = service.open_generation(
+            lead.live(),
+            lead.fill(),
+            Role::Own,
+            transfer,
+            asker.selecting(),
+        );
         Ok(Discovery::Source(Self {
             lead,
             generation,

@@ -48,6 +48,7 @@ impl Service {
             generation,
             range,
             headers,
+            selecting,
             ..
         } = begin;
         let complete_length = generation.complete_length;
@@ -64,6 +65,7 @@ impl Service {
                 range,
                 headers,
             },
+            selecting,
         );
         tracing::debug!(entity = %live.id, %fill, %range, "mirroring begins");
         Ok(())

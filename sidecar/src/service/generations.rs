@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use viewcache_protocol::{FillId, Generation, Transfer, Validator, stored_headers};
+use viewcache_protocol::{FillId, Generation, Selecting, Transfer, Validator, stored_headers};
 
 use super::Service;
 use crate::fills::Role;
@@ -27,6 +27,7 @@ impl Service {
         fill: FillId,
         role: Role,
         transfer: Transfer,
+        selecting: Selecting,
     ) -> u64 {
         let Transfer {
             generation: identity,
@@ -47,6 +48,7 @@ impl Service {
             Some(living) => {
                 update(&mut living.headers, headers);
                 living.received_at = received_at;
+                living.selecting = selecting;
                 (living.seq, None)
             }
             None => {
@@ -58,6 +60,7 @@ impl Service {
                     transfer,
                     headers,
                     received_at,
+                    selecting,
                 };
                 (seq, state.open(generation))
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use viewcache_protocol::{EntityId, EntityKey, Generation, GenerationId, Profile};
+use viewcache_protocol::{EntityId, EntityKey, Generation, GenerationId, Profile, Selecting};
 
 use super::ages::Class;
 use super::rows::{CELL, Row};
@@ -116,6 +116,9 @@ pub struct GenerationRecord {
     pub headers: Vec<(String, String)>,
     /// When the response that wrote or last confirmed them came, in milliseconds since the epoch.
     pub received_at: u64,
+    /// What the request that brought it had in the fields that may select a response.
+    #[serde(default)]
+    pub selecting: Selecting,
 }
 
 impl GenerationRecord {
@@ -132,6 +135,11 @@ impl GenerationRecord {
     /// Its complete length in bytes.
     pub fn complete_length(&self) -> u64 {
         self.identity.complete_length
+    }
+
+    /// Whether it may answer a request that has this in the selecting fields.
+    pub fn answers(&self, selecting: &Selecting) -> bool {
+        self.selecting.selects(selecting, &self.headers)
     }
 
     /// Its place in the store.

@@ -42,6 +42,7 @@ fn record(seq: u64) -> EntityRecord {
         transfer: String::new(),
         headers: Vec::new(),
         received_at: 7,
+        selecting: Default::default(),
     };
     EntityRecord {
         generation: Some(generation),

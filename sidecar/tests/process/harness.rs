@@ -332,6 +332,7 @@ impl Sidecar {
             headers: headers
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            selecting: Default::default(),
         };
         let body = serde_json::to_vec(&message).unwrap();
         self.get(

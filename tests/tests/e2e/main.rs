@@ -22,4 +22,5 @@ mod remembered;
 mod restart;
 mod scale_out;
 mod stack;
+mod vary;
 mod youtube;

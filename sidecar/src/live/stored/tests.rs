@@ -26,6 +26,7 @@ fn generation(seq: u64) -> GenerationRecord {
         transfer: String::new(),
         headers: Vec::new(),
         received_at: 0,
+        selecting: Default::default(),
     }
 }
 

@@ -1,0 +1,79 @@
+//! Responses that vary by fields of the request answer only requests that have the same
+//! (RFC 9111 section 4.1).
+
+use e2e::client::Request;
+use e2e::origin::Script;
+
+use crate::world::World;
+
+const LENGTH: u64 = 300_000;
+
+#[tokio::test]
+async fn a_response_answers_requests_that_select_it() {
+    let world = World::start().await;
+    let content = world.serve("/v", LENGTH);
+    let script = |allowed: &str| {
+        Script::new(content)
+            .field("vary", "Origin, Accept-Encoding")
+            .field("access-control-allow-origin", allowed)
+    };
+    let of = |site: &str| Request::get("/v").field("origin", site);
+    world.origin.script("/v", script("https://a.test"));
+    world
+        .view(&of("https://a.test").range("0-99999"), content)
+        .await;
+    world.stored("/v", &[(0, 100_000)]).await;
+    // The gap is asked for as the viewer asked.
+    let view = world.view(&of("https://a.test"), content).await;
+    view.expect(200, &["fwd=partial"]);
+    let seen = world.origin.seen("/v");
+    assert!(seen.len() >= 2);
+    for seen in seen {
+        assert_eq!(seen.head.get("origin"), Some("https://a.test"));
+    }
+    world.stored("/v", &[(0, LENGTH)]).await;
+    let hit = world.hit(&of("https://a.test"), content).await;
+    let allowed = hit.head.get("access-control-allow-origin");
+    assert_eq!(allowed, Some("https://a.test"));
+
+    world.origin.script("/v", script("https://b.test"));
+    for other in [of("https://b.test"), of("https://b.test").range("5-9")] {
+        let view = world.view(&other, content).await;
+        let allowed = view.head.get("access-control-allow-origin");
+        assert_eq!(allowed, Some("https://b.test"), "{view:?}");
+    }
+    world.becomes_hit(&of("https://b.test"), content).await;
+    // Nobody is given what another site may have.
+    world.origin.script("/v", script("null"));
+    for request in [Request::get("/v"), of("https://a.test")] {
+        let view = world.view(&request, content).await;
+        let allowed = view.head.get("access-control-allow-origin");
+        assert_eq!(allowed, Some("null"), "{view:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_selection_is_a_vary_miss() {
+    let world = World::start().await;
+    let content = world.serve("/v", LENGTH);
+    let script = Script::new(content).field("vary", "accept-language");
+    world.origin.script("/v", script);
+    let get = |language: &str| Request::get("/v").field("accept-language", language);
+    world.view(&get("de"), content).await;
+    world.stored("/v", &[(0, LENGTH)]).await;
+    let asked = world.origin.seen("/v").len();
+    let view = world.view(&get("en"), content).await;
+    view.expect(200, &["fwd=vary-miss", "stored"]);
+    assert_eq!(world.origin.seen("/v").len(), asked + 1);
+    let mut head = Request::new("HEAD", "/v").field("accept-language", "fr");
+    assert!(
+        world
+            .open(&head)
+            .await
+            .cache_status()
+            .contains("fwd=vary-miss")
+    );
+    world.becomes_hit(&get("en"), content).await;
+    head = Request::new("HEAD", "/v").field("accept-language", "en");
+    assert!(world.open(&head).await.cache_status().contains("; hit"));
+}
