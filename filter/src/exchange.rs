@@ -9,15 +9,15 @@ use std::mem;
 use std::rc::Rc;
 
 use viewcache_protocol::{
-    Begin, CacheStatus, DecideRequest, Decision, DeclineReason, FillId, Forward, Outcome,
-    PROTOCOL_VERSION, Route, Selecting, Transfer, Wanted, header,
+    Begin, CacheStatus, DecideRequest, Decision, FillId, Forward, Outcome, PROTOCOL_VERSION, Route,
+    Selecting, Transfer, Wanted, header,
 };
 
 use crate::budget::{Budget, Lease};
 use crate::callout::Failure;
 use crate::config::Config;
 use crate::counter::Counter;
-use crate::head::{Fields, RequestHead, ResponseHead};
+use crate::head::{RequestHead, ResponseHead};
 use crate::mirror::Mirror;
 use crate::profile::{self, BypassReason};
 use crate::remembered::Recalled;
@@ -262,7 +262,8 @@ impl Exchange {
             };
             Effect::Annotate(status.to_string())
         };
-        let judged = readable(&head.fields)
+        let judged = head
+            .texts()
             .and_then(|headers| Transfer::judge(&wanted.asked(), status, &headers));
         let transfer = match judged {
             Ok(transfer) => transfer,
@@ -365,39 +366,6 @@ fn failed(failure: Failure, effects: &mut Vec<Effect>) -> State {
         forward: Forward::Bypass,
         detail: failure.as_str(),
     })
-}
-
-/// The response's fields as text. Bytes that are none are left out, unless they could decide
-/// whether and as what the body may be stored.
-fn readable(fields: &Fields) -> Result<Vec<(String, String)>, DeclineReason> {
-    const DECIDING: [&str; 11] = [
-        "cache-control",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "date",
-        "etag",
-        "last-modified",
-        "set-cookie",
-        "vary",
-    ];
-    let mut texts = Vec::with_capacity(fields.0.len());
-    for (name, value) in &fields.0 {
-        match std::str::from_utf8(value) {
-            Ok(value) => texts.push((name.to_ascii_lowercase(), value.to_owned())),
-            Err(_)
-                if DECIDING
-                    .iter()
-                    .any(|deciding| name.eq_ignore_ascii_case(deciding)) =>
-            {
-                return Err(DeclineReason::Headers);
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(texts)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Message heads as the host hands them over: names in lower case, pseudo-headers among them, and
 //! values that are any bytes at all, because Envoy lets non-UTF-8 values through.
 
+use viewcache_protocol::DeclineReason;
+
 /// The header fields of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(pub Vec<(String, Vec<u8>)>);
@@ -99,6 +101,41 @@ impl ResponseHead {
             .first(":status")
             .and_then(|v| std::str::from_utf8(v).ok());
         digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
+    /// Its fields as text. Bytes that are none are left out.
+    ///
+    /// # Errors
+    /// When they could decide whether and as what the body may be stored.
+    pub fn texts(&self) -> Result<Vec<(String, String)>, DeclineReason> {
+        const DECIDING: [&str; 11] = [
+            "cache-control",
+            "connection",
+            "content-encoding",
+            "content-length",
+            "content-range",
+            "content-type",
+            "date",
+            "etag",
+            "last-modified",
+            "set-cookie",
+            "vary",
+        ];
+        let mut texts = Vec::with_capacity(self.fields.0.len());
+        for (name, value) in &self.fields.0 {
+            match std::str::from_utf8(value) {
+                Ok(value) => texts.push((name.to_ascii_lowercase(), value.to_owned())),
+                Err(_)
+                    if DECIDING
+                        .iter()
+                        .any(|deciding| name.eq_ignore_ascii_case(deciding)) =>
+                {
+                    return Err(DeclineReason::Headers);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(texts)
     }
 }
 

@@ -6,6 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::*;
 use crate::callout::Answer;
 use crate::config::MirrorLimits;
+use crate::head::Fields;
 
 const FILL: FillId = FillId(7);
 const HIT: Decision = Decision::Hit { remember_ms: None };

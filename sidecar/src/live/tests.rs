@@ -1,12 +1,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use viewcache_protocol::{FillId, Generation, Profile, Validator};
+use viewcache_protocol::message::ForwardToken;
+use viewcache_protocol::{DecideRequest, FillId, Generation, Profile, Validator};
 
+use super::judging::MEMORY;
 use super::*;
 use crate::error::Refusal;
 use crate::fills::{OVERTAKEN, Role};
-use crate::store::Row;
+use crate::store::{GenerationRecord, Row};
+use crate::terms::Miss;
 
 const WINDOW: u64 = 1000;
 const STALL: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
 //! What happens to a body whose fill was granted.
 
-use viewcache_protocol::ByteRange;
+use viewcache_protocol::{ByteRange, DeclineReason};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
