@@ -41,6 +41,9 @@ pub struct Config {
     /// Whether hits are remembered that the sidecar lets be. Default true: a hot entity then costs
     /// a decision every few seconds, not one for each request.
     pub remember: bool,
+    /// Whether a request's own Cache-Control counts. Default true (RFC 9111 section 5.2.1); without
+    /// it no viewer can reach past the cache, nor make the origin send what is stored.
+    pub client_directives: bool,
     /// What mirroring may use.
     pub mirror: MirrorLimits,
 }
@@ -70,6 +73,7 @@ impl Default for Config {
             decide_timeout: Duration::from_millis(100),
             ingest_timeout: Duration::from_secs(10),
             remember: true,
+            client_directives: true,
             mirror: MirrorLimits::default(),
         }
     }
@@ -127,6 +131,7 @@ struct Written {
     decide_timeout: Option<Value>,
     ingest_timeout: Option<Value>,
     remember: Option<Value>,
+    client_directives: Option<Value>,
     chunk_min: Option<Value>,
     chunk_max: Option<Value>,
     mirror_budget: Option<Value>,
@@ -238,6 +243,13 @@ impl Config {
             &mut config.remember,
             "remember",
             written.remember,
+            FLAG,
+            Value::as_bool,
+        )?;
+        set(
+            &mut config.client_directives,
+            "client_directives",
+            written.client_directives,
             FLAG,
             Value::as_bool,
         )?;

@@ -4,13 +4,14 @@
 
 mod effect;
 mod filling;
+mod note;
 
 use std::mem;
 use std::rc::Rc;
 
 use viewcache_protocol::{
-    Begin, CacheStatus, DecideRequest, Decision, FillId, Forward, Outcome, PROTOCOL_VERSION, Route,
-    Selecting, Transfer, Wanted, header,
+    Begin, CacheStatus, DecideRequest, Decision, EntityKey, FillId, Forward, Invalidate, Outcome,
+    PROTOCOL_VERSION, Route, Selecting, Transfer, Wanted, header,
 };
 
 use crate::budget::{Budget, Lease};
@@ -23,17 +24,9 @@ use crate::profile::{self, BypassReason};
 use crate::remembered::Recalled;
 
 use filling::{Filling, end};
+use note::Note;
 
 pub use effect::{Effect, Event};
-
-/// What a response says whose request went to the origin.
-#[derive(Debug)]
-struct Note {
-    /// Why it went there.
-    forward: Forward,
-    /// Why it is not stored.
-    detail: &'static str,
-}
 
 /// A grant that waits for the response.
 #[derive(Debug)]
@@ -48,6 +41,17 @@ struct Granted {
     fill: FillId,
 }
 
+/// A request whose decision is awaited.
+#[derive(Debug)]
+struct Asking {
+    /// What is asked for.
+    wanted: Wanted,
+    /// By what of the request an answer may be selected.
+    selecting: Selecting,
+    /// Whether nothing is to be had that is not stored.
+    only_if_cached: bool,
+}
+
 /// Where the exchange is, with what is needed from there on.
 #[derive(Debug)]
 enum State {
@@ -56,13 +60,15 @@ enum State {
     /// What is remembered is being looked up, which takes no time.
     Recalling(DecideRequest),
     /// The decision is awaited and the request paused.
-    Asking(Wanted, Selecting),
+    Asking(Asking),
     /// Sent to the sidecar.
     Routed(Route),
     /// Sent to the origin, to be mirrored if its response may be stored.
     Granted(Granted),
     /// Sent to the origin, not to be mirrored.
     Passing(Note),
+    /// Sent to the origin, to change an entity.
+    Changing(Note, EntityKey),
     /// The response's body passes.
     Filling(Filling),
     /// Nothing more to do.
@@ -76,6 +82,8 @@ pub enum Reads {
     All,
     /// Whether the sidecar has answered.
     Served,
+    /// The status.
+    Status,
     /// Nothing.
     Nothing,
 }
@@ -110,6 +118,7 @@ impl Exchange {
     pub fn reads(&self) -> Reads {
         match self.state {
             State::Granted(_) => Reads::All,
+            State::Changing(..) => Reads::Status,
             State::Routed(_) => Reads::Served,
             _ => Reads::Nothing,
         }
@@ -130,15 +139,28 @@ impl Exchange {
             (State::Recalling(request), Event::Recalled(recalled)) => {
                 recall(request, &recalled, &mut effects)
             }
-            (State::Asking(wanted, selecting), Event::Decided(Ok(decision))) => {
-                self.decided(wanted, selecting, decision, &mut effects)
+            (State::Asking(asking), Event::Decided(decided)) => {
+                let hit = matches!(decided, Ok(Decision::Hit { .. }));
+                match decided {
+                    _ if asking.only_if_cached && !hit => refuse(&mut effects),
+                    Ok(decision) => self.decided(asking, decision, &mut effects),
+                    Err(failure) => failed(failure, &mut effects),
+                }
             }
-            (State::Asking(..), Event::Decided(Err(failure))) => failed(failure, &mut effects),
             // A local reply overtook the decision, whose request must not be touched any more.
             (State::Asking(..), Event::Response(_)) => State::Over,
             (State::Routed(route), Event::Response(head)) => self.routed(route, head, &mut effects),
             (State::Passing(note), Event::Response(_)) => {
                 effects.push(note.annotate());
+                State::Over
+            }
+            (State::Changing(note, key), Event::Response(head)) => {
+                effects.push(note.annotate());
+                if matches!(head.status(), 200..400) {
+                    effects.push(Effect::Forget(key.id()));
+                    let version = PROTOCOL_VERSION;
+                    effects.push(Effect::Invalidate(Invalidate { version, key }));
+                }
                 State::Over
             }
             (State::Granted(granted), Event::Response(head)) => {
@@ -168,21 +190,25 @@ impl Exchange {
                 effects.push(Effect::Recall(request.wanted.key.id()));
                 State::Recalling(request)
             }
-            Ok(request) => ask(request, effects),
+            Ok(request) => {
+                let only_if_cached = profile::only_if_cached(&self.config, head);
+                ask(request, only_if_cached, effects)
+            }
             Err(reason) => {
                 effects.push(Effect::Count(Counter::Bypass));
-                State::Passing(Note::from(reason))
+                let note = Note::from(reason);
+                match profile::changed(&self.config, head) {
+                    Some(key) => State::Changing(note, key),
+                    None => State::Passing(note),
+                }
             }
         }
     }
 
-    fn decided(
-        &self,
-        wanted: Wanted,
-        selecting: Selecting,
-        decision: Decision,
-        effects: &mut Vec<Effect>,
-    ) -> State {
+    fn decided(&self, asking: Asking, decision: Decision, effects: &mut Vec<Effect>) -> State {
+        let Asking {
+            wanted, selecting, ..
+        } = asking;
         let (counter, state) = match decision {
             Decision::Hit { remember_ms } => {
                 let millis = remember_ms.filter(|_| self.config.remember);
@@ -312,37 +338,27 @@ impl Exchange {
     }
 }
 
-impl Note {
-    fn annotate(&self) -> Effect {
-        let status = CacheStatus::Forwarded {
-            reason: self.forward,
-            status: None,
-            stored: false,
-            collapsed: false,
-            detail: Some(self.detail),
-        };
-        Effect::Annotate(status.to_string())
-    }
-}
-
-impl From<BypassReason> for Note {
-    fn from(reason: BypassReason) -> Self {
-        Self {
-            forward: reason.forward(),
-            detail: reason.as_str(),
-        }
-    }
-}
-
-fn ask(request: DecideRequest, effects: &mut Vec<Effect>) -> State {
-    let (wanted, selecting) = (request.wanted.clone(), request.selecting.clone());
+fn ask(request: DecideRequest, only_if_cached: bool, effects: &mut Vec<Effect>) -> State {
+    let asking = Asking {
+        wanted: request.wanted.clone(),
+        selecting: request.selecting.clone(),
+        only_if_cached,
+    };
     effects.push(Effect::Decide(request));
-    State::Asking(wanted, selecting)
+    State::Asking(asking)
+}
+
+/// Nothing of it is to be had without the origin, which the client does not want
+/// (RFC 9111 section 5.2.1.7).
+fn refuse(effects: &mut Vec<Effect>) -> State {
+    effects.push(Effect::Refuse);
+    State::Over
 }
 
 fn recall(request: DecideRequest, recalled: &Recalled, effects: &mut Vec<Effect>) -> State {
     if !recalled.is_hit(&request.wanted.key.id()) {
-        return ask(request, effects);
+        // It has no directives: those are asked for.
+        return ask(request, false, effects);
     }
     effects.push(Effect::Count(Counter::Remembered));
     route(&request.wanted, Route::Hit, effects)

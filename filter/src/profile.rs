@@ -119,6 +119,9 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
     };
     let url = url(config, fields)?;
     judge(head)?;
+    if config.client_directives {
+        directives(fields)?;
+    }
     let conditions = conditions(fields)?;
     let selecting = Selecting::read(|name| lines(fields, name, Selecting::MAX_LEN))?;
     // Range means something to GET alone (RFC 9110 section 14.2).
@@ -148,6 +151,24 @@ pub fn unconditional(head: &RequestHead) -> bool {
     const DIRECTIVES: [&str; 3] = ["authorization", "cache-control", "pragma"];
     let mut names = head.fields.0.iter().map(|(name, _)| name.as_str());
     !names.any(|name| name.starts_with("if-") || DIRECTIVES.contains(&name))
+}
+
+/// Whether the client wants nothing that is not stored (RFC 9111 section 5.2.1.7).
+pub fn only_if_cached(config: &Config, head: &RequestHead) -> bool {
+    let control = texts(&head.fields, "cache-control").unwrap_or_default();
+    config.client_directives && CacheControl::parse(control).only_if_cached
+}
+
+/// The entity that a request changes when it succeeds: one by a method that is not safe
+/// (RFC 9111 section 4.4, RFC 9110 section 9.2.1). What never changes is not.
+pub fn changed(config: &Config, head: &RequestHead) -> Option<EntityKey> {
+    let safe: [&[u8]; 5] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT"];
+    let method = head.fields.first(":method")?;
+    if safe.contains(&method) || config.profile.immutable() {
+        return None;
+    }
+    let url = url(config, &head.fields).ok()?;
+    generic(&url).ok().map(|wanted| wanted.key)
 }
 
 fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason> {
@@ -184,6 +205,11 @@ fn judge(head: &RequestHead) -> Result<(), BypassReason> {
     if fields.has("authorization") {
         return Err(BypassReason::Authorization);
     }
+    Ok(())
+}
+
+/// What the client's own directives ask for (RFC 9111 section 5.2.1).
+fn directives(fields: &Fields) -> Result<(), BypassReason> {
     let control = texts(fields, "cache-control")?;
     let control = if control.is_empty() {
         // Pragma counts only where Cache-Control is absent (RFC 9111 section 5.4).

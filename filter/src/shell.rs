@@ -3,6 +3,7 @@
 //!
 //! A response body is never paused: Envoy would buffer it up to a limit and then cut it.
 
+mod calls;
 mod copies;
 mod host;
 
@@ -16,7 +17,9 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, Status};
 use serde::Serialize;
 use viewcache_protocol::header;
-use viewcache_protocol::message::{ChunkHead, DECIDE_PATH, DecideRequest, FillId, Step};
+use viewcache_protocol::message::{
+    ChunkHead, DECIDE_PATH, DecideRequest, FillId, INVALIDATE_PATH, Step,
+};
 
 use crate::budget::Budget;
 use crate::callout::{self, Answer, Failure};
@@ -148,6 +151,7 @@ impl HttpContext for Stream {
         let fields = match self.exchange.reads() {
             Reads::All => host::fields(map),
             Reads::Served => host::field(map, header::SERVED),
+            Reads::Status => host::field(map, ":status"),
             Reads::Nothing => Fields::default(),
         };
         let head = ResponseHead {
@@ -266,7 +270,17 @@ impl Stream {
                 };
             }
             Effect::Copy { at, len, capacity } => return self.copy(at, len, capacity),
-            Effect::Forget { len } => drop(self.buffer.drain(..len.min(self.buffer.len()))),
+            Effect::Forget(entity) => host::share(&remembered::slot(&entity), &[]),
+            Effect::Invalidate(message) => {
+                let id = message.key.id().to_string();
+                // Lost, the entity is used until it is stale, as if nobody had told.
+                let _ = self.tell(INVALIDATE_PATH, &id, &message);
+            }
+            Effect::Refuse => {
+                self.paused = false;
+                host::refuse();
+            }
+            Effect::Drop { len } => drop(self.buffer.drain(..len.min(self.buffer.len()))),
             Effect::Chunk {
                 fill,
                 head,
@@ -283,52 +297,6 @@ impl Stream {
             Effect::Count(counter) => self.metrics.add(counter, 1),
         }
         None
-    }
-
-    fn decide(&mut self, request: &DecideRequest) -> Option<Event<'static>> {
-        let id = request.wanted.key.id().to_string();
-        let (cluster, timeout) = (&self.config.decide_cluster, self.config.decide_timeout);
-        let failure = match serde_json::to_vec(request) {
-            Ok(body) => {
-                match host::post(cluster, DECIDE_PATH, &id, &[host::JSON], &body, timeout) {
-                    Ok(token) => {
-                        self.calls.insert(token, Call::Decide);
-                        return None;
-                    }
-                    Err(Status::BadArgument) => {
-                        warn!("decide_cluster: Envoy knows no cluster {cluster:?}");
-                        Failure::Misconfigured
-                    }
-                    Err(_) => Failure::Unreachable,
-                }
-            }
-            Err(_) => Failure::Unreadable,
-        };
-        Some(Event::Decided(Err(failure)))
-    }
-
-    /// Posts a message of the mirror protocol that has a JSON body. It is small and must not be
-    /// lost to the breakers that bound the memory of chunks, so it goes where decisions go.
-    fn tell(&self, path: &str, id: &str, message: &impl Serialize) -> Option<u32> {
-        let body = serde_json::to_vec(message).ok()?;
-        self.post(&self.config.decide_cluster, path, id, &[host::JSON], &body)
-    }
-
-    fn ingest(&self, path: &str, id: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<u32> {
-        self.post(&self.config.ingest_cluster, path, id, headers, body)
-    }
-
-    fn post(
-        &self,
-        cluster: &str,
-        path: &str,
-        id: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Option<u32> {
-        let sent = host::post(cluster, path, id, headers, body, self.config.ingest_timeout);
-        sent.inspect_err(|status| debug!("{path} not sent: {status:?}"))
-            .ok()
     }
 
     fn copy(&mut self, at: usize, len: usize, capacity: usize) -> Option<Event<'static>> {

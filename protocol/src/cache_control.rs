@@ -1,4 +1,11 @@
-//! Cache-Control, as far as a shared cache reads it (RFC 9111 section 5.2).
+//! Cache-Control, as far as a shared cache reads it (RFC 9111 section 5.2), and its targeted forms
+//! (RFC 9213).
+
+use sfv::{Dictionary, ListEntry, Parser};
+
+/// The response fields that are for this cache, or for every cache of a network, and are read
+/// instead of Cache-Control; the first that is valid counts.
+pub const TARGETED: [&str; 2] = ["viewcache-cache-control", "cdn-cache-control"];
 
 /// The directives of one message's Cache-Control fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +28,57 @@ pub struct CacheControl {
     pub stale_if_error: Option<u64>,
     /// `only-if-cached`, in a request.
     pub only_if_cached: bool,
+    /// Whether it is from a targeted field, so that Expires does not count.
+    pub targeted: bool,
 }
 
 impl CacheControl {
+    /// What a response says to this cache (field names in lower case).
+    pub fn of_response(headers: &[(String, String)]) -> Self {
+        let values = |name: &'static str| {
+            let fields = headers.iter().filter(move |(n, _)| n == name);
+            fields.map(|(_, value)| value.as_str())
+        };
+        let mut targeted = TARGETED.into_iter();
+        let found = targeted.find_map(|name| {
+            let lines: Vec<&str> = values(name).collect();
+            Self::of_dictionary(&lines.join(", "))
+        });
+        found.unwrap_or_else(|| Self::parse(values("cache-control")))
+    }
+
+    /// A targeted field is a Structured Fields dictionary; one that is empty or malformed is no
+    /// field (RFC 9213 section 2.1), and a number that is no integer no directive.
+    fn of_dictionary(value: &str) -> Option<Self> {
+        let dictionary: Dictionary = Parser::new(value).parse().ok()?;
+        if dictionary.is_empty() {
+            return None;
+        }
+        let mut found = Self {
+            targeted: true,
+            ..Self::default()
+        };
+        for (name, entry) in &dictionary {
+            let ListEntry::Item(item) = entry else {
+                continue;
+            };
+            let on = item.bare_item.as_boolean() == Some(true);
+            let integer = item.bare_item.as_integer();
+            let seconds = integer.and_then(|n| u64::try_from(i64::from(n)).ok());
+            match name.as_str() {
+                "no-store" => found.no_store = on,
+                "no-cache" => found.no_cache = on,
+                "private" => found.private = on,
+                "must-revalidate" => found.must_revalidate = on,
+                "max-age" => found.max_age = seconds,
+                "stale-while-revalidate" => found.stale_while_revalidate = seconds,
+                "stale-if-error" => found.stale_if_error = seconds,
+                _ => {}
+            }
+        }
+        Some(found)
+    }
+
     /// Reads every given field value; unknown directives are ignored. An invalid number is 0,
     /// that is stale (RFC 9111 section 4.2.1), and one beyond `u64` saturates.
     pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
@@ -71,6 +126,37 @@ fn split_unquoted(value: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_targeted_field_counts_instead() {
+        let of = |fields: &[(&str, &str)]| {
+            let fields = fields.iter().map(|&(n, v)| (n.to_owned(), v.to_owned()));
+            CacheControl::of_response(&fields.collect::<Vec<_>>())
+        };
+        let plain = ("cache-control", "no-store");
+        let ours = |value| [("viewcache-cache-control", value), plain];
+        let found = of(&ours("max-age=60;a=b, must-revalidate"));
+        assert!(found.targeted && found.must_revalidate && !found.no_store);
+        assert_eq!(found.max_age, Some(60));
+        // RFC 9213 section 2.1: malformed or empty, it is as if it were not there.
+        for ignored in ["", "max-age=", "Max-Age=60", "max-age=60,,", "é"] {
+            let found = of(&ours(ignored));
+            assert!(found.no_store && !found.targeted, "{ignored}");
+        }
+        // A number of another kind is none.
+        for no_number in ["max-age=6.5", "max-age=\"60\"", "max-age=-1", "max-age"] {
+            let found = of(&ours(no_number));
+            assert!(found.targeted, "{no_number}");
+            assert_eq!(found.max_age, None, "{no_number}");
+        }
+        let both = of(&[
+            ("cdn-cache-control", "no-store"),
+            ("viewcache-cache-control", "max-age=1"),
+        ]);
+        assert!(!both.no_store);
+        assert!(of(&[("cdn-cache-control", "no-store=?0, private")]).private);
+        assert!(of(&[plain]).no_store);
+    }
 
     #[test]
     fn reads_directives() {

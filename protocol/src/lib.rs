@@ -33,8 +33,8 @@ pub use conditions::Conditions;
 pub use content_range::ContentRange;
 pub use entity::{EntityId, EntityKey, Generation, GenerationId, Profile, Validator};
 pub use message::{
-    Begin, ChunkHead, DecideRequest, Decision, End, FillId, Grant, MessageError, Outcome,
-    PROTOCOL_VERSION, Route, Wanted,
+    Begin, ChunkHead, DecideRequest, Decision, End, FillId, Grant, Invalidate, MessageError,
+    Outcome, PROTOCOL_VERSION, Route, Wanted,
 };
 pub use range::{ByteRange, RangeError, RangeSpec};
 pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, stored_headers};

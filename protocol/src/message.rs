@@ -24,6 +24,18 @@ pub const PROTOCOL_VERSION: u32 = 2;
 /// Path of the `decide` callout (POST).
 pub const DECIDE_PATH: &str = "/decide";
 
+/// Path of the `invalidate` callout (POST).
+pub const INVALIDATE_PATH: &str = "/invalidate";
+
+/// Body of `invalidate`: a request that is not safe has succeeded on the entity's URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invalidate {
+    /// [`PROTOCOL_VERSION`] of the filter.
+    pub version: u32,
+    /// The entity.
+    pub key: EntityKey,
+}
+
 /// What a routed or a judged request wants, and of which entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {

@@ -204,7 +204,7 @@ fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason>
     if !vary::is_bounded(fields.0) {
         return Err(DeclineReason::Vary);
     }
-    let control = CacheControl::parse(fields.all("cache-control"));
+    let control = CacheControl::of_response(fields.0);
     if control.no_store {
         return Err(DeclineReason::NoStore);
     }

@@ -20,7 +20,7 @@ pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration 
             .map(|(_, v)| v.as_str())
     };
     let date = |name| httpdate::parse_http_date(field(name)?.trim()).ok();
-    let control = control(headers);
+    let control = CacheControl::of_response(headers);
     if control.no_cache {
         return Duration::ZERO;
     }
@@ -28,7 +28,7 @@ pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration 
         return Duration::from_secs(seconds.min(u64::from(u32::MAX)));
     }
     let sent = date("date").unwrap_or(received);
-    if field("expires").is_some() {
+    if field("expires").is_some() && !control.targeted {
         // An invalid date means already expired (RFC 9111 section 5.3).
         return date("expires")
             .and_then(|e| e.duration_since(sent).ok())
@@ -50,7 +50,7 @@ pub struct Leniency {
 /// What a response's directives allow; nothing where one forbids stale answers
 /// (RFC 9111 section 4.2.4).
 pub fn leniency(headers: &[(String, String)]) -> Leniency {
-    let control = control(headers);
+    let control = CacheControl::of_response(headers);
     if control.must_revalidate || control.no_cache || control.s_maxage.is_some() {
         return Leniency::default();
     }
@@ -59,14 +59,6 @@ pub fn leniency(headers: &[(String, String)]) -> Leniency {
         while_revalidate: seconds(control.stale_while_revalidate),
         if_error: seconds(control.stale_if_error),
     }
-}
-
-fn control(headers: &[(String, String)]) -> CacheControl {
-    let values = headers
-        .iter()
-        .filter(|(n, _)| n == "cache-control")
-        .map(|(_, v)| v.as_str());
-    CacheControl::parse(values)
 }
 
 /// Seconds of freshness left at `now`; negative when stale.
@@ -128,6 +120,14 @@ mod tests {
             60,
         );
         check(&[("expires", "0")], 0);
+        check(
+            &[
+                ("cdn-cache-control", "max-age=70"),
+                ("cache-control", "max-age=60"),
+            ],
+            70,
+        );
+        check(&[("cdn-cache-control", "private"), ("expires", "0")], 3600);
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn every_field_is_read() {
     let text = r#"{
         "profile": "youtube", "paths": ["/videoplayback"], "authorities": ["A.example:80"],
         "decide_cluster": "d", "ingest_cluster": "i",
-        "decide_timeout": "50ms", "ingest_timeout": "1m", "remember": false,
+        "decide_timeout": "50ms", "ingest_timeout": "1m", "remember": false, "client_directives": false,
         "chunk_min": "1KiB", "chunk_max": "4MiB", "mirror_budget": "1GiB", "max_mirrors": 3
     }"#;
     let expect = Config {
@@ -31,6 +31,7 @@ fn every_field_is_read() {
         decide_timeout: Duration::from_millis(50),
         ingest_timeout: Duration::from_secs(60),
         remember: false,
+        client_directives: false,
         mirror: MirrorLimits {
             chunk_min: 1024,
             chunk_max: 4 << 20,
@@ -138,7 +139,7 @@ fn every_field_is_in_the_readme() {
     // serde names the known fields when it meets an unknown one.
     let error = Config::parse(br#"{"unknown": 1}"#).unwrap_err().to_string();
     let fields: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
-    assert_eq!(fields.len(), 12, "{error}");
+    assert_eq!(fields.len(), 13, "{error}");
     for field in fields {
         assert!(readme.contains(&format!("| `{field}` |")), "{field}");
     }

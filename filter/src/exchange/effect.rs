@@ -1,6 +1,8 @@
 //! What happens to an exchange and what it wants done.
 
-use viewcache_protocol::{Begin, ChunkHead, DecideRequest, Decision, End, EntityId, FillId};
+use viewcache_protocol::{
+    Begin, ChunkHead, DecideRequest, Decision, End, EntityId, FillId, Invalidate,
+};
 
 use crate::callout::{Answer, Failure};
 use crate::counter::Counter;
@@ -69,6 +71,12 @@ pub enum Effect {
         /// The message.
         begin: Begin,
     },
+    /// Remember nothing of the entity any more.
+    Forget(EntityId),
+    /// Tell the sidecar that the entity has changed.
+    Invalidate(Invalidate),
+    /// Answer the paused request by a 504.
+    Refuse,
     /// Append the frame's `at..at + len` to the buffer.
     Copy {
         /// Where the run begins in the frame.
@@ -79,7 +87,7 @@ pub enum Effect {
         capacity: usize,
     },
     /// Drop the buffer's first `len` bytes.
-    Forget {
+    Drop {
         /// How many.
         len: usize,
     },

@@ -86,7 +86,7 @@ impl Filling {
     fn effect(&self, step: Step) -> Effect {
         match step {
             Step::Copy { at, len, capacity } => Effect::Copy { at, len, capacity },
-            Step::Forget { len } => Effect::Forget { len },
+            Step::Forget { len } => Effect::Drop { len },
             Step::Send(chunk) => {
                 let (entity, generation) = (self.key.id(), self.generation);
                 let head = ChunkHead {

@@ -302,6 +302,42 @@ fn a_miss_without_a_grant_is_passed_on() {
 /// The decision (or its failure), the response (here a local reply, if the decision has not come)
 /// and the end of the stream, in every order.
 #[test]
+fn what_succeeds_and_is_not_safe_invalidates() {
+    for (status, invalidates) in [("200", true), ("303", true), ("404", false), ("", false)] {
+        let mut script = Script::new();
+        let mut request = get(&[]);
+        request.fields.0[0].1 = b"POST".to_vec();
+        script.on(Event::Request(&request));
+        let effects = script.on(Event::Response(&response(status, &[])));
+        let told = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Invalidate(_)));
+        let forgotten = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Forget(_)));
+        assert_eq!((told, forgotten), (invalidates, invalidates), "{status}");
+        script.assert_over();
+    }
+}
+
+#[test]
+fn what_is_not_stored_is_refused_to_whom_wants_nothing_else() {
+    let only: (&str, &[u8]) = ("cache-control", b"only-if-cached");
+    let miss = Decision::Miss {
+        forward: ForwardToken::UriMiss,
+        grant: None,
+    };
+    for decided in [Ok(miss), Ok(Decision::Partial), Err(Failure::Timeout)] {
+        let mut script = Script::asking(&[only]);
+        assert_eq!(script.on(Event::Decided(decided)), [Effect::Refuse]);
+        script.assert_over();
+    }
+    let mut script = Script::asking(&[only]);
+    let effects = script.on(Event::Decided(Ok(HIT)));
+    assert!(effects.contains(&Effect::Resume), "{effects:?}");
+}
+
+#[test]
 fn the_orders_of_decision_response_and_end_are_harmless() {
     let grant = Some(Grant {
         fill: FILL,

@@ -142,6 +142,39 @@ fn a_head_has_no_range() {
 }
 
 #[test]
+fn an_operator_may_ignore_what_clients_direct() {
+    let config = Config {
+        client_directives: false,
+        ..Config::default()
+    };
+    let control: (&str, &[u8]) = ("cache-control", b"no-cache, only-if-cached");
+    assert_eq!(reason(&config, &[control]), None);
+    assert!(!only_if_cached(&config, &head(&[control])));
+    assert!(only_if_cached(&Config::default(), &head(&[control])));
+}
+
+#[test]
+fn what_is_not_safe_changes_an_entity() {
+    let of = |config: &Config, method: &[u8]| {
+        let key = changed(config, &head(&[(":method", method)]));
+        key.map(|key| key.to_string())
+    };
+    let config = Config::default();
+    let key = Some("generic:http://a.example/v.mp4".to_owned());
+    for method in [b"POST".as_slice(), b"PUT", b"DELETE", b"PATCH", b"NEW"] {
+        assert_eq!(of(&config, method), key);
+    }
+    for method in [b"GET".as_slice(), b"HEAD", b"OPTIONS"] {
+        assert_eq!(of(&config, method), None);
+    }
+    let youtube = Config {
+        profile: Profile::Youtube,
+        ..Config::default()
+    };
+    assert_eq!(of(&youtube, b"POST"), None);
+}
+
+#[test]
 fn paths_and_authorities_can_be_chosen() {
     let config = Config {
         paths: vec!["/a/".to_owned(), "/v".to_owned()],

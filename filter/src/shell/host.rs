@@ -53,6 +53,11 @@ pub(super) fn resume() {
     let _ = hostcalls::resume_http_request();
 }
 
+/// Answers the paused request by a 504, instead of the origin.
+pub(super) fn refuse() {
+    let _ = hostcalls::send_http_response(504, Vec::new(), None);
+}
+
 /// Bytes of a buffer of the current phase; fewer when it holds fewer.
 pub(super) fn bytes(kind: BufferType, start: usize, len: usize) -> Option<Vec<u8>> {
     hostcalls::get_buffer(kind, start, len).ok().flatten()

@@ -1,4 +1,4 @@
-//! The filter's callouts: `POST /decide` and `POST /fills/{fill}/{step}`.
+//! The filter's callouts: `POST /decide`, `POST /invalidate` and `POST /fills/{fill}/{step}`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use futures_util::Stream;
 use hyper::header::CONTENT_LENGTH;
 use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
-use viewcache_protocol::message::{DECIDE_PATH, Step};
+use viewcache_protocol::message::{DECIDE_PATH, INVALIDATE_PATH, Step};
 use viewcache_protocol::{ChunkHead, FillId, header};
 use warp::reply::{Reply, Response};
 
@@ -31,6 +31,12 @@ where
     }
     if request.path.as_str() == DECIDE_PATH {
         return decide(service, request).await;
+    }
+    if request.path.as_str() == INVALIDATE_PATH {
+        return done(match message(request.body).await {
+            Ok(message) => service.invalidate(message).await,
+            Err(error) => Err(error),
+        });
     }
     let step = request
         .path

@@ -63,7 +63,10 @@ impl State {
     pub fn snapshot(&self, id: EntityId, wall: SystemTime) -> Option<Snapshot> {
         let generation = self.record.generation.as_ref()?;
         let profile = self.record.key.profile();
-        let ttl = freshness::ttl(&generation.headers, generation.received(), wall);
+        let ttl = match self.record.invalidated {
+            true => i64::MIN,
+            false => freshness::ttl(&generation.headers, generation.received(), wall),
+        };
         Some(Snapshot {
             generation: generation.clone(),
             place: generation.place(id),
@@ -208,6 +211,9 @@ impl State {
         }
         if self.record.key.profile().immutable() {
             return Some(MEMORY);
+        }
+        if self.record.invalidated {
+            return None;
         }
         // Rounded up, so the last second may be over already.
         let ttl = freshness::ttl(&generation.headers, generation.received(), now);

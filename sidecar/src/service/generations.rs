@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use viewcache_protocol::{FillId, Generation, Selecting, Transfer, Validator, stored_headers};
+use viewcache_protocol::{
+    FillId, Generation, Invalidate, PROTOCOL_VERSION, Selecting, Transfer, Validator,
+    stored_headers,
+};
 
 use super::Service;
+use crate::error::Error;
 use crate::fills::Role;
 use crate::live::Live;
 use crate::store::{GenerationRecord, millis};
@@ -67,6 +71,7 @@ impl Service {
         };
         state.declined_until = None;
         state.record.url_expired = false;
+        state.record.invalidated = false;
         state.dirty = true;
         state.leads.begin(fill, role, seq, range, Instant::now());
         drop(state);
@@ -108,6 +113,7 @@ impl Service {
         headers.retain(|(name, _)| name != "etag");
         update(&mut living.headers, headers);
         living.received_at = millis(SystemTime::now());
+        state.record.invalidated = false;
         state.validated_at = Some(Instant::now());
         state.excused_until = None;
         state.declined_until = None;
@@ -115,6 +121,25 @@ impl Service {
         drop(state);
         live.changed.notify_waiters();
         true
+    }
+
+    /// The resource was changed by another request: what is stored of it is validated before it is
+    /// used again (RFC 9111 section 4.4). One that is not known is none the worse.
+    ///
+    /// # Errors
+    /// When the message is of another version or the store cannot be read.
+    pub async fn invalidate(&self, message: Invalidate) -> Result<(), Error> {
+        if message.version != PROTOCOL_VERSION {
+            return Err(Error::Version(message.version));
+        }
+        let live = self.live(&message.key).await?;
+        let mut state = live.state();
+        if state.record.generation.is_some() {
+            state.record.invalidated = true;
+            state.validated_at = None;
+            state.dirty = true;
+        }
+        Ok(())
     }
 
     /// The origin has failed to say whether a stale generation is still the one: for a while it is

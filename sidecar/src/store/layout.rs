@@ -50,6 +50,10 @@ pub struct EntityRecord {
     /// that have expired.
     #[serde(default)]
     pub url_expired: bool,
+    /// Whether what is stored must be validated before it is used, however fresh it is: another
+    /// request has changed the resource (RFC 9111 section 4.4).
+    #[serde(default)]
+    pub invalidated: bool,
     /// Whether the operator keeps it: it is never evicted.
     #[serde(default)]
     pub pinned: bool,
@@ -77,6 +81,7 @@ impl EntityRecord {
             bytes_from_origin: 0,
             watched: Extents::default(),
             url_expired: false,
+            invalidated: false,
             pinned: false,
             // Everything is, until there is a policy.
             admitted: true,

@@ -9,6 +9,7 @@ mod collapse;
 mod conditions;
 mod config;
 mod crash;
+mod directives;
 mod disconnect;
 mod fail_open;
 mod first_view;

@@ -228,7 +228,7 @@ fn what_is_stored_already_is_not_sent_again() {
     let taken = Event::ChunkAnswered(Answer::Taken {
         skip_until: Some(5),
     });
-    assert_eq!(script.on(taken), [Effect::Forget { len: 2 }]);
+    assert_eq!(script.on(taken), [Effect::Drop { len: 2 }]);
     assert_eq!(chunks(&script.frame(8, true)), [(5, 4), (9, 1)]);
     script.assert_over();
 }

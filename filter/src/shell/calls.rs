@@ -1,0 +1,64 @@
+//! The callouts: which cluster they go to and what becomes of one that cannot be sent.
+
+use log::{debug, warn};
+use proxy_wasm::types::Status;
+use serde::Serialize;
+use viewcache_protocol::message::{DECIDE_PATH, DecideRequest};
+
+use super::{Call, Stream, host};
+use crate::callout::Failure;
+use crate::exchange::Event;
+
+impl Stream {
+    pub(super) fn decide(&mut self, request: &DecideRequest) -> Option<Event<'static>> {
+        let id = request.wanted.key.id().to_string();
+        let (cluster, timeout) = (&self.config.decide_cluster, self.config.decide_timeout);
+        let failure = match serde_json::to_vec(request) {
+            Ok(body) => {
+                match host::post(cluster, DECIDE_PATH, &id, &[host::JSON], &body, timeout) {
+                    Ok(token) => {
+                        self.calls.insert(token, Call::Decide);
+                        return None;
+                    }
+                    Err(Status::BadArgument) => {
+                        warn!("decide_cluster: Envoy knows no cluster {cluster:?}");
+                        Failure::Misconfigured
+                    }
+                    Err(_) => Failure::Unreachable,
+                }
+            }
+            Err(_) => Failure::Unreadable,
+        };
+        Some(Event::Decided(Err(failure)))
+    }
+
+    /// Posts a message of the mirror protocol that has a JSON body. It is small and must not be
+    /// lost to the breakers that bound the memory of chunks, so it goes where decisions go.
+    pub(super) fn tell(&self, path: &str, id: &str, message: &impl Serialize) -> Option<u32> {
+        let body = serde_json::to_vec(message).ok()?;
+        self.post(&self.config.decide_cluster, path, id, &[host::JSON], &body)
+    }
+
+    pub(super) fn ingest(
+        &self,
+        path: &str,
+        id: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<u32> {
+        self.post(&self.config.ingest_cluster, path, id, headers, body)
+    }
+
+    fn post(
+        &self,
+        cluster: &str,
+        path: &str,
+        id: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<u32> {
+        let sent = host::post(cluster, path, id, headers, body, self.config.ingest_timeout);
+        sent.inspect_err(|status| debug!("{path} not sent: {status:?}"))
+            .ok()
+    }
+}
