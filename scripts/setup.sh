@@ -252,6 +252,20 @@ wasm_bindgen_install() { # version, further arguments
         --version "$version" --root "$viewcache_cache/tools" --force "$@") >>"$log" 2>&1 </dev/null
 }
 
+# What some end-to-end tests play viewers with; without one, its tests are skipped.
+players() {
+    local program missing=()
+    for program in curl wget aria2c ffmpeg; do
+        command -v "$program" >/dev/null || missing+=("${program/aria2c/aria2}")
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        say players "curl, wget, aria2 and ffmpeg, already there"
+    else
+        say players "installing ${missing[*]} by apt: tests play viewers with them"
+        apt_install "${missing[@]}" || say players "not available; their tests are skipped"
+    fi
+}
+
 # Debian's, which may start a service of its own when it is installed: the bench runs another.
 nginx() {
     if [ ! -x /usr/sbin/nginx ]; then
@@ -298,6 +312,7 @@ if [ "$wanted" = all ]; then
     lint_tools
     nodejs
     wasm_bindgen
+    players
 fi
 
 if [ $failed != 0 ]; then

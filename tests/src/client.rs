@@ -47,6 +47,19 @@ impl Request {
         self
     }
 
+    /// The same under another name of the service.
+    pub fn host(mut self, name: &str) -> Self {
+        let head = String::from_utf8_lossy(&self.head);
+        self.head = head
+            .replacen(
+                &format!("host: {HOST}\r\n"),
+                &format!("host: {name}\r\n"),
+                1,
+            )
+            .into_bytes();
+        self
+    }
+
     /// `Range: bytes=…`.
     pub fn range(self, range: &str) -> Self {
         self.field("range", format!("bytes={range}"))

@@ -5,6 +5,7 @@ mod world;
 
 mod bad_input;
 mod cache_status;
+mod clients;
 mod collapse;
 mod conditions;
 mod config;
