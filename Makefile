@@ -39,7 +39,8 @@ e2e: build ## run only the tests against a real Envoy
 
 lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) cargo fmt --all --check
-	$(ENV) cargo clippy $(NATIVE) --all-targets --test e2e -- -D warnings
+	$(ENV) cargo clippy $(NATIVE) --all-targets -- -D warnings
+	$(ENV) cargo clippy $(NATIVE) --test e2e -- -D warnings
 	scripts/wasm clippy --all-targets -- -D warnings
 	$(ENV) RUSTDOCFLAGS=-Dwarnings cargo doc $(NATIVE) --no-deps --document-private-items
 	@scripts/lint.sh

@@ -131,7 +131,7 @@ async fn kills_at_any_moment_lose_nothing_and_corrupt_nothing() {
     for viewer in viewers {
         cut += viewer.await.unwrap();
     }
-    println!("{} views, {kills} kills, {cut} cut", VIEWERS * VIEWS);
+    eprintln!("{} views, {kills} kills, {cut} cut", VIEWERS * VIEWS);
     for (entity, content) in (0..ENTITIES).zip(contents.iter()) {
         world
             .becomes_hit(&Request::get(&path(entity)), *content)
