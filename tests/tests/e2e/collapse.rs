@@ -1,20 +1,22 @@
 //! Viewers of the same uncached bytes share one transfer from the origin.
 
-use e2e::client::Request;
-use e2e::origin::{Gate, Script};
+use std::time::Duration;
 
-use crate::world::{MIB, World};
+use e2e::client::Request;
+use e2e::origin::Script;
+
+use crate::world::{KIB, MIB, World};
 
 #[tokio::test]
 async fn viewers_that_come_while_it_plays_follow() {
     let world = World::start().await;
     let length = 4 * MIB;
     let content = world.serve("/v", length);
-    let gate = Gate::at_byte(2 * MIB);
+    // Slow, but never so slow that a follower counts as starved.
     world.origin.script(
         "/v",
         Script {
-            gate: Some(gate.clone()),
+            pace: Some((64 * KIB, Duration::from_millis(20))),
             ..Script::new(content)
         },
     );
@@ -37,7 +39,7 @@ async fn viewers_that_come_while_it_plays_follow() {
             .unwrap();
         viewers.push(follower);
     }
-    gate.open();
+    assert!(world.origin.sent("/v") < length, "nobody waits for the end");
     for viewer in &mut viewers {
         let rest = viewer.rest().await.unwrap();
         assert_eq!(rest.len() as u64, 3 * MIB);
