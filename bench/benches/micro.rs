@@ -65,6 +65,7 @@ fn request(name: &str, range: &str) -> DecideRequest {
     let wanted = Wanted {
         key: EntityKey::new(Profile::Generic, &url).expect("a key"),
         range: Some(RangeSpec::parse_header(range.as_bytes()).expect("a range")),
+        parts: Vec::new(),
         range_in_query: false,
         complete_length: None,
         viewer: "0123456789abcdef".to_owned(),

@@ -186,7 +186,11 @@ impl Exchange {
         let forged = head.fields.names_with_prefix(header::PREFIX);
         effects.extend(forged.into_iter().map(Effect::RemoveRequestHeader));
         match profile::identify(&self.config, head) {
-            Ok(request) if self.config.remember && profile::unconditional(head) => {
+            Ok(request)
+                if self.config.remember
+                    && request.wanted.parts.is_empty()
+                    && profile::unconditional(head) =>
+            {
                 effects.push(Effect::Recall(request.wanted.key.id()));
                 State::Recalling(request)
             }
@@ -235,6 +239,7 @@ impl Exchange {
             } => {
                 let forward = forward.into();
                 let detail = match forward {
+                    _ if !wanted.parts.is_empty() => BypassReason::SeveralRanges.as_str(),
                     Forward::Bypass => BypassReason::Condition.as_str(),
                     _ => "not-granted",
                 };

@@ -35,7 +35,7 @@ pub enum BypassReason {
     NoStore,
     /// A Range in a unit other than bytes.
     RangeUnit,
-    /// More than one range.
+    /// More than one range, where they are not all stored or not in order.
     SeveralRanges,
     /// A Range that cannot be read.
     MalformedRange,
@@ -125,16 +125,19 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
     let conditions = conditions(fields)?;
     let selecting = Selecting::read(|name| lines(fields, name, Selecting::MAX_LEN))?;
     // Range means something to GET alone (RFC 9110 section 14.2).
-    let range = if head_only { None } else { range(fields)? };
+    let (range, parts) = match head_only {
+        true => (None, Vec::new()),
+        false => ranges(fields)?,
+    };
     let mut wanted = match config.profile {
         Profile::Generic => generic(&url)?,
         Profile::Youtube => youtube::identify(url.target)?,
     };
-    match (range, wanted.range) {
-        (Some(_), Some(_)) => return Err(BypassReason::SeveralRanges),
-        (Some(range), None) => wanted.range = Some(range),
-        (None, _) => {}
+    if wanted.range.is_some() && (range.is_some() || !parts.is_empty()) {
+        return Err(BypassReason::SeveralRanges);
     }
+    wanted.range = wanted.range.or(range);
+    wanted.parts = parts;
     wanted.viewer = head.viewer();
     Ok(DecideRequest {
         version: PROTOCOL_VERSION,
@@ -247,10 +250,11 @@ fn texts<'a>(fields: &'a Fields, name: &'a str) -> Result<Vec<&'a str>, BypassRe
     fields.all(name).map(text).collect()
 }
 
-fn range(fields: &Fields) -> Result<Option<RangeSpec>, BypassReason> {
+/// One range, or several.
+fn ranges(fields: &Fields) -> Result<(Option<RangeSpec>, Vec<RangeSpec>), BypassReason> {
     let mut values = fields.all("range");
     let Some(value) = values.next() else {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     };
     if values.next().is_some() {
         return Err(BypassReason::SeveralRanges);
@@ -258,7 +262,11 @@ fn range(fields: &Fields) -> Result<Option<RangeSpec>, BypassReason> {
     if std::str::from_utf8(value).is_err() {
         return Err(BypassReason::UnreadableHeader);
     }
-    Ok(Some(RangeSpec::parse_header(value)?))
+    match RangeSpec::parse_header(value) {
+        Ok(range) => Ok((Some(range), Vec::new())),
+        Err(RangeError::Several) => Ok((None, RangeSpec::parse_parts(value)?)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Every URL is one entity, its query taken as it stands.
@@ -288,6 +296,7 @@ fn wanted(key: EntityKey) -> Wanted {
     Wanted {
         key,
         range: None,
+        parts: Vec::new(),
         range_in_query: false,
         complete_length: None,
         viewer: String::new(),

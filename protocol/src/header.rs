@@ -21,6 +21,9 @@ pub const COMPLETE_LENGTH: &str = "x-viewcache-complete-length";
 /// Path and query to ask the origin with, when it is not the request's own.
 pub const ORIGIN_PATH: &str = "x-viewcache-origin-path";
 
+/// The wanted ranges when they are several, likewise: `0-1,5-6`.
+pub const PARTS: &str = "x-viewcache-parts";
+
 /// On a chunk: the generation's identity in 16 hex digits.
 pub const GENERATION: &str = "x-viewcache-generation";
 /// On a chunk: the offset of its first byte in the entity.

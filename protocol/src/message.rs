@@ -44,6 +44,10 @@ pub struct Wanted {
     /// The range as written; `None` is the whole entity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<RangeSpec>,
+    /// The ranges as written when they are several; `range` is absent then, for an answer may
+    /// always be the whole (RFC 9110 section 14.2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<RangeSpec>,
     /// Whether the range stood in the URL, so that its answer is a 200.
     #[serde(default)]
     pub range_in_query: bool,
@@ -70,6 +74,8 @@ impl Wanted {
             headers.extend(value.map(|value| (name, value)));
         };
         optional(header::RANGE, self.range.map(|range| range.to_string()));
+        let parts: Vec<String> = self.parts.iter().map(ToString::to_string).collect();
+        optional(header::PARTS, (!parts.is_empty()).then(|| parts.join(",")));
         optional(
             header::RANGE_IN,
             self.range_in_query.then(|| "query".to_owned()),
@@ -92,6 +98,7 @@ impl Wanted {
         Ok(Self {
             key: required(&get, header::ENTITY)?,
             range: optional(&get, header::RANGE)?,
+            parts: parts(&get)?,
             range_in_query: get(header::RANGE_IN) == Some("query"),
             complete_length: optional(&get, header::COMPLETE_LENGTH)?,
             viewer: get(header::VIEWER).unwrap_or_default().to_owned(),
@@ -104,6 +111,7 @@ impl Wanted {
         let range = self.range.filter(|_| self.range_in_query);
         Self {
             range,
+            parts: Vec::new(),
             ..self.clone()
         }
     }
@@ -390,6 +398,16 @@ fn required<'a, T: FromStr>(
     optional(get, name)?.ok_or(MessageError::Missing(name))
 }
 
+fn parts<'a>(
+    get: &impl Fn(&'static str) -> Option<&'a str>,
+) -> Result<Vec<RangeSpec>, MessageError> {
+    let Some(value) = get(header::PARTS) else {
+        return Ok(Vec::new());
+    };
+    let malformed = |_| MessageError::Malformed(header::PARTS, value.chars().take(64).collect());
+    RangeSpec::parse_set(value).map_err(malformed)
+}
+
 fn optional<'a, T: FromStr>(
     get: &impl Fn(&'static str) -> Option<&'a str>,
     name: &'static str,
@@ -423,6 +441,10 @@ mod tests {
             let wanted = Wanted {
                 key: key(),
                 range: range.map(|text| text.parse().unwrap()),
+                parts: match range {
+                    None => RangeSpec::parse_set("0-1,-7").unwrap(),
+                    Some(_) => Vec::new(),
+                },
                 range_in_query: in_query,
                 complete_length: in_query.then_some(100),
                 viewer: "abc".to_owned(),

@@ -140,6 +140,39 @@ impl RangeSpec {
         set.trim().parse()
     }
 
+    /// The most ranges of one request that are answered apart.
+    pub const MAX_PARTS: usize = 100;
+
+    /// Parses a Range field value of at least two ranges of bytes, in the order written.
+    ///
+    /// # Errors
+    /// When it is none, or has more than [`RangeSpec::MAX_PARTS`].
+    pub fn parse_parts(value: &[u8]) -> Result<Vec<Self>, RangeError> {
+        let value = std::str::from_utf8(value).map_err(|_| RangeError::Malformed)?;
+        let (unit, set) = value.trim().split_once('=').ok_or(RangeError::Malformed)?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return Err(RangeError::OtherUnit);
+        }
+        Self::parse_set(set)
+    }
+
+    /// Parses what [`RangeSpec::parse_parts`] finds behind the unit. Empty members of the list are
+    /// left out (RFC 9110 section 5.6.1).
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn parse_set(set: &str) -> Result<Vec<Self>, RangeError> {
+        let members = set.split(',').map(str::trim).filter(|m| !m.is_empty());
+        let parts: Vec<Self> = members
+            .take(Self::MAX_PARTS.saturating_add(1))
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        if parts.len() < 2 || Self::MAX_PARTS < parts.len() {
+            return Err(RangeError::Several);
+        }
+        Ok(parts)
+    }
+
     /// The bytes meant in an entity of `complete_length`; `None` is 416
     /// (RFC 9110 section 15.5.17).
     pub fn resolve(self, complete_length: u64) -> Option<ByteRange> {
@@ -253,6 +286,25 @@ mod tests {
             RangeSpec::parse_header(b"bytes=0-\xff"),
             Err(RangeError::Malformed)
         );
+    }
+
+    #[test]
+    fn several_ranges_are_a_list() {
+        let check = |value: &str, expect: Result<Vec<RangeSpec>, RangeError>| {
+            assert_eq!(RangeSpec::parse_parts(value.as_bytes()), expect, "{value}");
+        };
+        let tail = RangeSpec::Suffix { len: 2 };
+        check(
+            "bytes=0-1, 5-6,-2",
+            Ok(vec![closed(0, 1), closed(5, 6), tail]),
+        );
+        check("bytes=0-1,,5-6,", Ok(vec![closed(0, 1), closed(5, 6)]));
+        check("bytes=0-1,x", Err(RangeError::Malformed));
+        check("bytes=0-1,", Err(RangeError::Several));
+        check("items=0-1,2-3", Err(RangeError::OtherUnit));
+        let many = |n: usize| format!("bytes={}", vec!["0-1"; n].join(","));
+        assert!(RangeSpec::parse_parts(many(100).as_bytes()).is_ok());
+        check(&many(101), Err(RangeError::Several));
     }
 
     #[test]

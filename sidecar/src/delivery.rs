@@ -7,6 +7,7 @@
 mod found;
 mod head;
 mod lead;
+mod parts;
 mod pump;
 mod read_ahead;
 mod source;
@@ -28,6 +29,7 @@ use crate::service::Service;
 use found::{Found, generation};
 pub use head::Head;
 use lead::Lead;
+use parts::Parts;
 use source::{Source, SourceError};
 use stream::Stream;
 
@@ -84,6 +86,8 @@ pub enum HandBack {
     Unknown,
     /// What is stored was selected by other request header fields.
     Vary,
+    /// Several ranges that are not all stored, or not in order.
+    SeveralRanges,
 }
 
 impl HandBack {
@@ -99,6 +103,7 @@ impl HandBack {
             Self::Condition => "condition",
             Self::Unknown => "unknown",
             Self::Vary => "vary",
+            Self::SeveralRanges => "several-ranges",
         }
     }
 }
@@ -205,10 +210,26 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
                 &whole
             }
         };
-        let Some(range) = live::resolve(wanted, snapshot.generation.complete_length()) else {
+        let length = snapshot.generation.complete_length();
+        let parts = match wanted.parts.is_empty() {
+            true => Vec::new(),
+            false => live::parts(wanted, length).ok_or(HandBack::SeveralRanges)?,
+        };
+        let range = match (&parts[..], wanted.parts.is_empty()) {
+            ([], true) => live::resolve(wanted, length),
+            (parts, _) => parts.first().copied(),
+        };
+        let Some(range) = range else {
             service.hit(&live);
             return Ok(Answer::Empty(Head::unsatisfiable(&snapshot)));
         };
+        let stored = |parts: &[ByteRange]| {
+            let state = live.state();
+            parts.iter().all(|&part| state.stored.covers(part))
+        };
+        if !stored(&parts) {
+            return Err(HandBack::SeveralRanges);
+        }
         viewing.aim(range);
         let pace = Pace::new(Instant::now());
         let seq = snapshot.place.seq;
@@ -257,7 +278,19 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
                 detail: None,
             }
         };
-        let head = Head::of(&snapshot, wanted, range, status, SystemTime::now());
+        let now = SystemTime::now();
+        let (head, parts) = match parts.len() {
+            0 => (
+                Head::of(&snapshot, wanted, range, status, now),
+                Parts::none(),
+            ),
+            // One that is left of several is answered as if it were the only one.
+            1 => (Head::part(&snapshot, range, status, now), Parts::none()),
+            _ => {
+                let parts = Parts::new(&snapshot, &parts);
+                (Head::multipart(&snapshot, &parts, status, now), parts)
+            }
+        };
         // More failures than these end the response anyway.
         let failures = mpsc::channel(8);
         if let Some(source) = source {
@@ -273,7 +306,10 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             asker,
             viewing,
             at: range.start(),
-            end: range.end(),
+            end: match parts.is_none() {
+                true => range.end(),
+                false => range.start(),
+            },
             terms,
             pace,
             tries: 0,
@@ -283,10 +319,15 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
         };
         // Read before the head goes out, they go out together.
         let first = match first {
-            Next::Stored(_) | Next::Recent(_) => Some(stream.frame().await),
+            Next::Stored(_) | Next::Recent(_) if parts.is_none() => Some(stream.frame().await),
             _ => None,
         };
-        return Ok(Answer::Body(head, Box::new(Body { first, stream })));
+        let body = Body {
+            first,
+            stream,
+            parts,
+        };
+        return Ok(Answer::Body(head, Box::new(body)));
     }
 }
 
@@ -295,6 +336,8 @@ pub struct Body {
     /// The frame that is there already.
     first: Option<Result<Option<Bytes>, Cut>>,
     stream: Stream,
+    /// What comes after it.
+    parts: Parts,
 }
 
 impl std::fmt::Debug for Body {
@@ -309,10 +352,18 @@ impl Body {
     /// # Errors
     /// [`Cut`] when the rest could not be had.
     pub async fn frame(&mut self) -> Result<Option<Bytes>, Cut> {
-        match self.first.take() {
-            Some(first) => first,
-            None => self.stream.frame().await,
+        if let Some(first) = self.first.take() {
+            return first;
         }
+        if let Some(bytes) = self.stream.frame().await? {
+            return Ok(Some(bytes));
+        }
+        Ok(self.parts.next().map(|part| {
+            if let Some(range) = part.range {
+                self.stream.turn_to(range);
+            }
+            part.before
+        }))
     }
 }
 

@@ -190,6 +190,18 @@ impl State {
     }
 }
 
+/// The bytes that several wanted ranges mean in an entity of `complete_length`: those that lie in
+/// it (RFC 9110 section 15.3.7.2); none at all is 416. `None` when they are not in order or
+/// overlap: an answer apart would be more work than it is worth (RFC 9110 section 17.15).
+pub fn parts(wanted: &Wanted, complete_length: u64) -> Option<Vec<ByteRange>> {
+    let parts = wanted.parts.iter();
+    let parts: Vec<ByteRange> = parts
+        .filter_map(|spec| spec.resolve(complete_length))
+        .collect();
+    let ascending = parts.is_sorted_by(|one, next| one.end() <= next.start());
+    ascending.then_some(parts)
+}
+
 /// The bytes that `wanted` means in an entity of `complete_length`; `None` is 416.
 pub fn resolve(wanted: &Wanted, complete_length: u64) -> Option<ByteRange> {
     match wanted.range {

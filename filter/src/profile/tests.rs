@@ -48,6 +48,9 @@ fn any_url_is_an_entity() {
     let wanted = request.wanted;
     assert_eq!(wanted.range, Some(RangeSpec::From { first: 5 }));
     assert!(!wanted.range_in_query);
+    let request = identify(&Config::default(), &head(&[("range", b"bytes=0-1,-3")])).unwrap();
+    let wanted = request.wanted;
+    assert_eq!((wanted.range, wanted.parts.len()), (None, 2));
 }
 
 #[test]
@@ -88,7 +91,11 @@ fn what_is_not_consulted_has_a_reason() {
         Some(Reason::UnreadableHeader),
     );
     check(&[("range", b"items=0-1")], Some(Reason::RangeUnit));
-    check(&[("range", b"bytes=0-1,3-4")], Some(Reason::SeveralRanges));
+    check(&[("range", b"bytes=0-1,3-4")], None);
+    check(
+        &[("range", b"bytes=0-1,3--4")],
+        Some(Reason::MalformedRange),
+    );
     check(
         &[("range", b"bytes=0-1"), ("range", b"bytes=3-4")],
         Some(Reason::SeveralRanges),

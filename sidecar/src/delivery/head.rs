@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use viewcache_protocol::{ByteRange, CacheStatus, ContentRange, Wanted};
 
+use super::parts::Parts;
 use crate::freshness;
 use crate::live::Snapshot;
 
@@ -27,31 +28,70 @@ impl Head {
         cache_status: CacheStatus<'_>,
         now: SystemTime,
     ) -> Self {
-        let partial = wanted.range.is_some() && !wanted.range_in_query;
-        let mut headers = snapshot.generation.headers.clone();
-        let age = freshness::age(&headers, snapshot.generation.received(), now).as_secs();
-        headers.retain(|(name, _)| name != "accept-ranges" && name != "age");
-        let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
-        add("content-length", range.len().to_string());
-        if partial {
-            let complete_length = Some(snapshot.generation.complete_length());
-            add(
-                "content-range",
-                ContentRange::Part {
-                    range,
-                    complete_length,
-                }
-                .to_string(),
-            );
+        if wanted.range.is_some() && !wanted.range_in_query {
+            return Self::part(snapshot, range, cache_status, now);
         }
-        add("accept-ranges", "bytes".to_owned());
-        add("age", age.to_string());
-        add("cache-status", cache_status.to_string());
-        let hit = matches!(cache_status, CacheStatus::Hit { .. });
+        let length = [("content-length", range.len().to_string())];
+        Self::with(snapshot, 200, length, cache_status, now)
+    }
+
+    /// `range` alone, by a 206.
+    pub fn part(
+        snapshot: &Snapshot,
+        range: ByteRange,
+        cache_status: CacheStatus<'_>,
+        now: SystemTime,
+    ) -> Self {
+        let content_range = ContentRange::Part {
+            range,
+            complete_length: Some(snapshot.generation.complete_length()),
+        };
+        let fields = [
+            ("content-length", range.len().to_string()),
+            ("content-range", content_range.to_string()),
+        ];
+        Self::with(snapshot, 206, fields, cache_status, now)
+    }
+
+    /// Several ranges (RFC 9110 section 15.3.7.2): the entity's own type stands in each part.
+    pub fn multipart(
+        snapshot: &Snapshot,
+        parts: &Parts,
+        cache_status: CacheStatus<'_>,
+        now: SystemTime,
+    ) -> Self {
+        let content_type = format!("multipart/byteranges; boundary={}", parts.boundary());
+        let fields = [
+            ("content-length", parts.len().to_string()),
+            ("content-type", content_type),
+        ];
+        Self::with(snapshot, 206, fields, cache_status, now)
+    }
+
+    /// The stored fields, with these in their place and what every response has.
+    fn with<const N: usize>(
+        snapshot: &Snapshot,
+        status: u16,
+        fields: [(&str, String); N],
+        cache_status: CacheStatus<'_>,
+        now: SystemTime,
+    ) -> Self {
+        let generation = &snapshot.generation;
+        let age = freshness::age(&generation.headers, generation.received(), now).as_secs();
+        let more = [
+            ("accept-ranges", "bytes".to_owned()),
+            ("age", age.to_string()),
+            ("cache-status", cache_status.to_string()),
+        ];
+        let added: Vec<(&str, String)> = fields.into_iter().chain(more).collect();
+        let mut headers = generation.headers.clone();
+        headers.retain(|(name, _)| added.iter().all(|(other, _)| name != other));
+        let added = added.into_iter();
+        headers.extend(added.map(|(name, value)| (name.to_owned(), value)));
         Self {
-            status: if partial { 206 } else { 200 },
+            status,
             headers,
-            hit,
+            hit: matches!(cache_status, CacheStatus::Hit { .. }),
         }
     }
 
@@ -147,6 +187,7 @@ mod tests {
         let wanted = Wanted {
             key: EntityKey::new(Profile::Generic, "http://a/b").unwrap(),
             range: range.map(|text| text.parse().unwrap()),
+            parts: Vec::new(),
             range_in_query: in_query,
             complete_length: None,
             viewer: String::new(),

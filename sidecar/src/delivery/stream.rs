@@ -66,6 +66,13 @@ impl Stream {
         Ok(None)
     }
 
+    /// Goes on with another range.
+    pub(super) fn turn_to(&mut self, range: ByteRange) {
+        (self.at, self.end) = (range.start(), range.end());
+        self.reading = None;
+        self.viewing.aim(range);
+    }
+
     /// Goes on from the offset that the response has reached.
     async fn step(&mut self, since: Instant) -> Result<Option<Bytes>, SourceError> {
         let live = Arc::clone(&self.live);

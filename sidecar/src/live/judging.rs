@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use viewcache_protocol::message::ForwardToken;
 use viewcache_protocol::{ByteRange, DecideRequest, EntityId, Validator, Wanted};
 
-use super::{State, resolve};
+use super::{State, parts, resolve};
 use crate::freshness;
 use crate::preconditions::{self, Verdict};
 use crate::store::{GenerationRecord, Place};
@@ -130,13 +130,15 @@ impl State {
         let declined = self.declined_until.is_some_and(|until| now < until);
         let leading = self.leads.tentative_until(now).is_some();
         let relayed = self.terms.miss == Miss::Relay;
+        // A head brings no bytes, and several ranges are not mirrored.
+        let bytes = !head && wanted.parts.is_empty();
         let miss = |forward| {
-            if (leading || relayed) && !declined && !head {
+            if (leading || relayed) && !declined && bytes {
                 Judgement::Partial
             } else {
                 Judgement::Miss {
                     forward,
-                    grant: !leading && !head,
+                    grant: !leading && bytes,
                 }
             }
         };
@@ -147,11 +149,11 @@ impl State {
             // The origin's answer replaces it, when nobody uses it any more.
             return Judgement::Miss {
                 forward: ForwardToken::VaryMiss,
-                grant: !self.busy() && !head,
+                grant: !self.busy() && bytes,
             };
         }
         let Some(snapshot) = self.usable(id, wall, now) else {
-            if !declined && !head && self.validator(wanted).is_some() {
+            if !declined && bytes && self.validator(wanted).is_some() {
                 return Judgement::Partial;
             }
             return miss(ForwardToken::Stale);
@@ -171,6 +173,14 @@ impl State {
                 &whole
             }
         };
+        if !wanted.parts.is_empty() {
+            let parts = parts(wanted, snapshot.generation.complete_length());
+            let stored = parts.is_some_and(|parts| parts.iter().all(|&p| self.stored.covers(p)));
+            return match stored {
+                true => Judgement::Hit,
+                false => miss(ForwardToken::Partial),
+            };
+        }
         let Some(range) = resolve(wanted, snapshot.generation.complete_length()) else {
             return Judgement::Hit;
         };

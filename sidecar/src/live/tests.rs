@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use viewcache_protocol::message::ForwardToken;
-use viewcache_protocol::{DecideRequest, FillId, Generation, Profile, Validator};
+use viewcache_protocol::{DecideRequest, FillId, Generation, Profile, RangeSpec, Validator};
 
 use super::judging::MEMORY;
 use super::*;
@@ -23,6 +23,7 @@ fn wanted(range: Option<&str>) -> Wanted {
     Wanted {
         key: key(),
         range: range.map(|text| text.parse().unwrap()),
+        parts: Vec::new(),
         range_in_query: false,
         complete_length: None,
         viewer: String::new(),
@@ -220,6 +221,33 @@ fn a_stale_entity_is_used_where_the_origin_allows_it() {
     world.wall += Duration::from_secs(100);
     assert_eq!(world.judge(None), Judgement::Partial);
     assert!(excused(&world).is_none());
+}
+
+#[test]
+fn several_ranges_are_answered_when_all_are_stored_and_in_order() {
+    let world = World::storing(true, &[(0, 500)]);
+    let judge = |set: &str| {
+        let mut wanted = wanted(None);
+        wanted.parts = RangeSpec::parse_set(set).unwrap();
+        world.judge_request(&wanted.into())
+    };
+    assert_eq!(judge("0-9,20-29"), Judgement::Hit);
+    assert_eq!(judge("0-9,10-19,499-499"), Judgement::Hit);
+    // Those that lie past the end are left out; without any it is a 416.
+    assert_eq!(judge("0-9,2000-"), Judgement::Hit);
+    assert_eq!(judge("1000-,2000-"), Judgement::Hit);
+    let forwarded = miss(ForwardToken::Partial, false);
+    for set in ["0-9,600-609", "20-29,0-9", "0-9,5-14", "0-9,-1"] {
+        assert_eq!(judge(set), forwarded, "{set}");
+    }
+    assert_eq!(
+        World::unknown().judge_request(&{
+            let mut wanted = wanted(None);
+            wanted.parts = RangeSpec::parse_set("0-9,20-29").unwrap();
+            wanted.into()
+        }),
+        miss(ForwardToken::UriMiss, false)
+    );
 }
 
 #[test]

@@ -103,6 +103,7 @@ pub(crate) fn wanted(range: &str) -> Wanted {
     Wanted {
         key: key(),
         range: (!range.is_empty()).then(|| range.parse().unwrap()),
+        parts: Vec::new(),
         range_in_query: false,
         complete_length: None,
         viewer: "someone".to_owned(),

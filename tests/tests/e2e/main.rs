@@ -20,6 +20,7 @@ mod hand_back;
 mod http2;
 mod memory;
 mod partial;
+mod ranges;
 mod remembered;
 mod restart;
 mod scale_out;
