@@ -12,7 +12,7 @@ use e2e::envoy_config::{EnvoyConfig, OriginUrl};
 use e2e::management;
 use e2e::poll::until;
 use e2e::ports::Port;
-use e2e::process::{Output, Process};
+use e2e::process::{self, Output, Process};
 use e2e::stack::{Options, Stack};
 use tempfile::TempDir;
 
@@ -210,8 +210,8 @@ impl Subject {
         let mut usage = Usage::default();
         for pid in pids {
             usage.cpu += cpu(pid).unwrap_or_default();
-            usage.rss += field(pid, "status", "VmRSS:").unwrap_or_default() << 10;
-            usage.written += field(pid, "io", "write_bytes:").unwrap_or_default();
+            usage.rss += process::rss(pid).unwrap_or_default();
+            usage.written += written(pid).unwrap_or_default();
         }
         usage
     }
@@ -246,10 +246,11 @@ fn cpu(pid: i32) -> Option<f64> {
     Some(ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
-fn field(pid: i32, file: &str, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
+fn written(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("write_bytes:"))?;
+    line.trim().parse().ok()
 }
 
 fn children(parent: i32) -> Result<Vec<i32>> {

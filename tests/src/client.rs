@@ -1,5 +1,6 @@
 //! A viewer: sends what it is told, even what is malformed, and reads as much as it likes.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,16 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub const HOST: &str = "media.test";
 
 /// A request, not sent yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     head: Vec<u8>,
     bodiless: bool,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.head))
+    }
 }
 
 impl Request {

@@ -158,7 +158,7 @@ async fn send_body(
             }
         }
         let bytes = script.content.bytes(at..next);
-        if script.framing == Framing::Chunked {
+        if answer.chunked {
             stream
                 .write_all(format!("{:x}\r\n", bytes.len()).as_bytes())
                 .await?;
@@ -173,7 +173,7 @@ async fn send_body(
             tokio::time::sleep(every).await;
         }
     }
-    if script.framing == Framing::Chunked && answer.cut.is_none() && start < end {
+    if answer.chunked && answer.cut.is_none() {
         stream.write_all(b"0\r\n\r\n").await?;
     }
     Ok(())

@@ -131,3 +131,11 @@ impl Process {
         self.wait().await
     }
 }
+
+/// The memory of a process that is really there, in bytes.
+pub fn rss(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib << 10)
+}

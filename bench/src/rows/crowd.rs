@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use e2e::process;
 
 use super::{MIB, settle};
 use crate::client::{self, Ask, Client, percentile};
@@ -159,13 +160,9 @@ pub(super) async fn memory(bench: &mut Bench) -> Result<Sheet> {
     Ok(sheet)
 }
 
+/// In MiB.
 pub(super) fn rss(pid: i32) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line
-        .and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(f64::NAN);
-    kib / 1024.0
+    process::rss(pid).map_or(f64::NAN, |bytes| bytes as f64 / MIB as f64)
 }
 
 async fn peak_rss(pid: i32, time: Duration) -> f64 {

@@ -123,6 +123,8 @@ pub(super) struct Answer {
     pub(super) head: String,
     /// Which bytes of the content are its body, half-open.
     pub(super) bytes: (u64, u64),
+    /// Whether they go out in chunks.
+    pub(super) chunked: bool,
     /// After how many of them the connection is closed.
     pub(super) cut: Option<u64>,
 }
@@ -132,6 +134,7 @@ impl Answer {
         Self {
             head: format!("HTTP/1.1 {status} As Told\r\ncontent-length: 0\r\n\r\n"),
             bytes: (0, 0),
+            chunked: false,
             cut: None,
         }
     }
@@ -204,6 +207,7 @@ impl Answer {
         Self {
             head,
             bytes,
+            chunked: script.framing == Framing::Chunked && !not_modified,
             cut: script.cut_after,
         }
     }

@@ -17,6 +17,7 @@ mod first_view;
 mod freshness;
 mod generations;
 mod hand_back;
+mod hostile;
 mod http2;
 mod memory;
 mod partial;

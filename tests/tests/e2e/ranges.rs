@@ -2,6 +2,7 @@
 
 use e2e::client::Request;
 use e2e::content::Content;
+use e2e::multipart;
 
 use crate::world::World;
 
@@ -57,30 +58,6 @@ async fn one_range_is_what_its_section_says() {
     assert_eq!(world.origin.seen_at_all().len(), asked);
 }
 
-/// The ranges and bytes of a multipart body (RFC 9110 section 14.6).
-fn read_parts(content_type: &str, body: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let boundary = content_type.split("boundary=").nth(1).unwrap();
-    let delimiter = format!("\r\n--{boundary}").into_bytes();
-    let mut starts: Vec<usize> = body
-        .windows(delimiter.len())
-        .enumerate()
-        .filter(|(_, window)| *window == delimiter)
-        .map(|(at, _)| at)
-        .collect();
-    let end = starts.pop().unwrap();
-    assert_eq!(&body[end + delimiter.len()..], b"--\r\n");
-    let ends = starts.iter().skip(1).copied().chain([end]);
-    let parts = starts.iter().zip(ends).map(|(&start, end)| {
-        let part = &body[start + delimiter.len()..end];
-        let blank = part.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8(part[..blank].to_vec()).unwrap();
-        assert!(head.contains("content-type: video/mp4"), "{head}");
-        let range = head.split("content-range: ").nth(1).unwrap();
-        (range.to_owned(), part[blank + 4..].to_vec())
-    });
-    parts.collect()
-}
-
 #[tokio::test]
 async fn several_ranges_are_parts_of_one_response() {
     let (world, content) = stored().await;
@@ -103,10 +80,13 @@ async fn several_ranges_are_parts_of_one_response() {
         let body = response.rest().await.unwrap();
         let content_type = response.head.get("content-type").unwrap();
         assert!(content_type.starts_with("multipart/byteranges; boundary="));
-        let parts = read_parts(content_type, &body);
+        let parts = multipart::parts(content_type, &body).unwrap();
         assert_eq!(parts.len(), expected.len(), "{ranges}");
-        for ((range, bytes), (start, end)) in parts.into_iter().zip(expected) {
-            assert_eq!(range, format!("bytes {start}-{}/{LENGTH}", end - 1));
+        for (part, (start, end)) in parts.into_iter().zip(expected) {
+            assert_eq!(part.content_type.as_deref(), Some("video/mp4"));
+            let range = format!("bytes {start}-{}/{LENGTH}", end - 1);
+            assert_eq!(part.content_range, range);
+            let bytes = part.bytes;
             assert_eq!(bytes.len() as u64, end - start);
             content.check(start, &bytes).unwrap();
         }
@@ -122,7 +102,7 @@ async fn several_ranges_are_parts_of_one_response() {
     let mut response = world.open(&get(&many.join(","))).await;
     let body = response.rest().await.unwrap();
     let content_type = response.head.get("content-type").unwrap();
-    assert_eq!(read_parts(content_type, &body).len(), 100);
+    assert_eq!(multipart::parts(content_type, &body).unwrap().len(), 100);
     let head = Request::new("HEAD", "/v").range("0-1,5-6");
     assert_eq!(world.open(&head).await.status, 200, "R1");
     assert_eq!(world.origin.seen_at_all().len(), asked);

@@ -247,7 +247,7 @@ fn check_head(response: &Response) {
     );
 }
 
-fn first_position(content_range: &str) -> u64 {
+pub(crate) fn first_position(content_range: &str) -> u64 {
     let range = content_range.strip_prefix("bytes ").unwrap();
     range.split('-').next().unwrap().parse().unwrap()
 }
