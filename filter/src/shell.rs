@@ -12,17 +12,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use log::{debug, error, warn};
+use log::error;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, Status};
-use serde::Serialize;
+use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
 use viewcache_protocol::header;
-use viewcache_protocol::message::{
-    ChunkHead, DECIDE_PATH, DecideRequest, FillId, INVALIDATE_PATH, Step,
-};
+use viewcache_protocol::message::{ChunkHead, FillId, INVALIDATE_PATH, Step};
 
 use crate::budget::Budget;
-use crate::callout::{self, Answer, Failure};
+use crate::callout::{self, Answer};
 use crate::config::Config;
 use crate::counter::Counter;
 use crate::exchange::{Effect, Event, Exchange, Reads};
