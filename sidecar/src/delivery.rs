@@ -173,9 +173,8 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
         .live(&wanted.key)
         .await
         .map_err(|_| HandBack::Store)?;
-    let selecting = asker.selecting();
     if ask.head {
-        return head_only(service, &live, ask, &selecting);
+        return head_only(service, &live, ask, &asker.selecting());
     }
     let share = service.stream_share().ok_or(HandBack::Busy)?;
     let viewing = Viewing::new(Arc::clone(&live));
@@ -191,9 +190,6 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             status,
             followed,
         } = found;
-        if !snapshot.generation.answers(&selecting) {
-            return Err(HandBack::Vary);
-        }
         let whole;
         let wanted = match preconditions::judge(&ask.conditions, &snapshot.generation.headers) {
             Verdict::NotModified => {

@@ -35,6 +35,7 @@ pub(super) async fn generation(
     began: Instant,
 ) -> Result<Found, HandBack> {
     let deadline = began + PATIENCE;
+    let selecting = asker.selecting();
     let mut reason = Forward::Partial;
     let mut followed = false;
     loop {
@@ -44,6 +45,11 @@ pub(super) async fn generation(
         let lead = {
             let mut state = live.state();
             state.leads.expire(now);
+            // Nor may it be validated by this request: the answer would be this one's.
+            let living = state.record.generation.as_ref();
+            if living.is_some_and(|living| !living.answers(&selecting)) {
+                return Err(HandBack::Vary);
+            }
             // What was validated since the request came is fresh enough for it.
             let validated = state.validated_at.is_some_and(|at| began <= at);
             let usable = match validated {

@@ -132,6 +132,10 @@ impl Service {
         if message.version != PROTOCOL_VERSION {
             return Err(Error::Version(message.version));
         }
+        let id = message.key.id();
+        if self.table.find(id).is_none() && self.store.lacks(id) {
+            return Ok(());
+        }
         let live = self.live(&message.key).await?;
         let mut state = live.state();
         if state.record.generation.is_some() {
