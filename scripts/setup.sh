@@ -255,11 +255,11 @@ wasm_bindgen_install() { # version, further arguments
 # What some end-to-end tests play viewers with; without one, its tests are skipped.
 players() {
     local program missing=()
-    for program in curl wget aria2c ffmpeg; do
+    for program in curl wget aria2c ffmpeg chromium; do
         command -v "$program" >/dev/null || missing+=("${program/aria2c/aria2}")
     done
     if [ ${#missing[@]} = 0 ]; then
-        say players "curl, wget, aria2 and ffmpeg, already there"
+        say players "curl, wget, aria2, ffmpeg and chromium, already there"
     else
         say players "installing ${missing[*]} by apt: tests play viewers with them"
         apt_install "${missing[@]}" || say players "not available; their tests are skipped"

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,10 @@ use e2e::client::Request;
 use e2e::content::Content;
 use e2e::demo_origin::DemoOrigin;
 use e2e::envoy_config::OriginUrl;
+use e2e::http1::Head;
 use e2e::stack::{Options, Stack};
+use tokio::io::BufReader;
+use tokio::net::TcpListener;
 
 use crate::world::{MIB, World};
 
@@ -182,6 +185,104 @@ async fn ffmpeg_seeks_to_the_same_frames() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let sent = origin.sent("/first.mp4");
     assert_eq!(frames(&url).await, expected);
+    assert_eq!(origin.sent("/first.mp4"), sent, "warm");
+    stack.stop().await.unwrap();
+}
+
+/// Seeks, and tells what it has seen; then plays a while.
+const PAGE: &str = r#"<!DOCTYPE html>
+<video id="video" muted preload="auto" src="first.mp4"></video>
+<script>
+const video = document.getElementById("video");
+const to = new URLSearchParams(location.search).get("to");
+const event = (name) => new Promise((resolve, reject) => {
+  video.addEventListener(name, resolve, { once: true });
+  video.addEventListener("error", () => reject(video.error.message), { once: true });
+});
+const frame = () => {
+  const canvas = document.createElement("canvas");
+  canvas.width = 64;
+  canvas.height = 36;
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0, 64, 36);
+  return context.getImageData(0, 0, 64, 36).data.reduce((hash, byte) => (hash * 31 + byte) >>> 0, 7);
+};
+const watch = async () => {
+  if (video.readyState < 2) await event("loadeddata");
+  const seen = [];
+  for (const seconds of [9, 2, 14, 5, 0.5]) {
+    video.currentTime = seconds;
+    await event("seeked");
+    seen.push(frame());
+  }
+  await video.play();
+  while (video.currentTime < 1.5) await event("timeupdate");
+  return seen.join(".");
+};
+watch().catch((error) => "failed: " + error)
+  .then((seen) => fetch(`http://127.0.0.1:${to}/seen?frames=${encodeURIComponent(seen)}`, { mode: "no-cors" }));
+</script>
+"#;
+
+/// What Chromium sees of the video on a page of this site.
+async fn chromium_sees(site: std::net::SocketAddr) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let to = listener.local_addr().unwrap().port();
+    let profile = tempfile::tempdir().unwrap();
+    let mut chromium = Command::new("chromium");
+    chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu"]);
+    // It is to talk to nobody but the site.
+    chromium.args(["--no-first-run", "--disable-background-networking"]);
+    chromium.args(["--disable-component-update", "--disable-sync", "--disable-quic"]);
+    chromium.arg(format!("--user-data-dir={}", profile.path().display()));
+    chromium.arg(format!("http://{site}/page.html?to={to}"));
+    chromium.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = chromium.spawn().unwrap();
+    let told = async {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let head = Head::read(&mut BufReader::new(stream)).await.unwrap();
+            if let Some(frames) = head.and_then(|head| head.query("frames").map(str::to_owned)) {
+                return frames;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(60), told).await;
+    running.kill().unwrap();
+    running.wait().unwrap();
+    told.expect("chromium tells what it sees")
+}
+
+#[tokio::test]
+async fn chromium_seeks_and_plays() {
+    if !has("chromium") {
+        return;
+    }
+    let site = tempfile::tempdir().unwrap();
+    let video = Checkout::find().unwrap().path("demo/videos/first.mp4");
+    fs::copy(video, site.path().join("first.mp4")).unwrap();
+    fs::write(site.path().join("page.html"), PAGE).unwrap();
+    let latency = Duration::from_millis(5);
+    let origin = Arc::new(DemoOrigin::new(site.path().to_owned(), latency));
+    let address = origin.start().await.unwrap();
+    let mut options = Options::new(OriginUrl::http(address));
+    options.concurrency = Some(2);
+    let mut stack = Stack::start(options).await.unwrap();
+    let expected = chromium_sees(address).await;
+    assert!(!expected.starts_with("failed"), "{expected}");
+    let through = chromium_sees(stack.ingress()).await;
+    assert_eq!(through, expected, "cold");
+    assert_eq!(
+        chromium_sees(stack.ingress()).await,
+        expected,
+        "half cached"
+    );
+    let whole = Request::get("/first.mp4").host(&stack.ingress().to_string());
+    let mut response = whole.send(stack.ingress()).await.unwrap();
+    response.rest().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let sent = origin.sent("/first.mp4");
+    assert_eq!(chromium_sees(stack.ingress()).await, expected, "warm");
     assert_eq!(origin.sent("/first.mp4"), sent, "warm");
     stack.stop().await.unwrap();
 }
