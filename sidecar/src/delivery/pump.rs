@@ -52,6 +52,8 @@ pub(super) struct Pump {
     floor: u64,
     /// How long the origin may be silent inside the body.
     silence: Duration,
+    /// Whether nobody can ask for these bytes again: they have no validator.
+    only_once: bool,
     despite_store: bool,
     buffer: BytesMut,
     chunk: usize,
@@ -139,12 +141,12 @@ async fn open(service: &Arc<Service>, order: Order) -> Result<Option<(Source, u6
 impl Pump {
     fn new(service: Arc<Service>, source: Source, floor: u64) -> Self {
         let live = Arc::clone(source.lead().live());
-        let silence = {
+        let (silence, only_once) = {
             let state = live.state();
             // What cannot be asked for again is waited for.
             match state.combinable() {
-                true => state.terms.stall,
-                false => state.terms.patience,
+                true => (state.terms.stall, false),
+                false => (state.terms.patience, true),
             }
         };
         Self {
@@ -153,6 +155,7 @@ impl Pump {
             source,
             floor,
             silence,
+            only_once,
             despite_store: false,
             buffer: BytesMut::new(),
             chunk: *CHUNK.start(),
@@ -307,7 +310,8 @@ impl Pump {
         }
     }
 
-    /// Keeps what is not stored, or could not be, for as long as a reader is coming to it.
+    /// Keeps what is not stored, or could not be, for as long as a reader is coming to it; and what
+    /// can be had only once also when it is stored, for it may be evicted before.
     async fn drain(self) {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
         loop {
@@ -319,7 +323,8 @@ impl Pump {
                 let mut guard = self.live.state();
                 let state = &mut *guard;
                 let needed = |range: ByteRange| {
-                    let stored = !self.despite_store && state.stored.covers(range);
+                    let trusted = !self.despite_store && !self.only_once;
+                    let stored = trusted && state.stored.covers(range);
                     !stored && state.readers.want(range)
                 };
                 state.recent.retain(self.source.lead().fill(), needed)
