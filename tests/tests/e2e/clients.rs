@@ -233,7 +233,11 @@ async fn chromium_sees(site: std::net::SocketAddr) -> String {
     chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu"]);
     // It is to talk to nobody but the site.
     chromium.args(["--no-first-run", "--disable-background-networking"]);
-    chromium.args(["--disable-component-update", "--disable-sync", "--disable-quic"]);
+    chromium.args([
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+    ]);
     chromium.arg(format!("--user-data-dir={}", profile.path().display()));
     chromium.arg(format!("http://{site}/page.html?to={to}"));
     chromium.stdout(Stdio::null()).stderr(Stdio::null());
