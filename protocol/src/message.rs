@@ -4,10 +4,11 @@
 //! themselves, so its head travels in headers; so does [`Wanted`] on a routed request. Callouts
 //! name the entity id as their authority, which is what Envoy hashes to pick a sidecar.
 
-use std::fmt;
+mod fill_id;
+
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::cache_status::Forward;
@@ -17,6 +18,7 @@ use crate::header;
 use crate::range::{ByteRange, RangeSpec};
 use crate::transfer::{Asked, DeclineReason};
 use crate::vary::Selecting;
+pub use fill_id::FillId;
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const PROTOCOL_VERSION: u32 = 2;
@@ -215,43 +217,6 @@ pub struct Grant {
     pub fill: FillId,
     /// Milliseconds until it lapses without `begin`.
     pub ttl_ms: u64,
-}
-
-/// A fill's identity: unique in one sidecar's life and, with all likelihood, beyond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FillId(pub u64);
-
-impl fmt::Display for FillId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl FromStr for FillId {
-    type Err = MessageError;
-
-    fn from_str(text: &str) -> Result<Self, MessageError> {
-        if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(MessageError::FillId);
-        }
-        u64::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| MessageError::FillId)
-    }
-}
-
-impl Serialize for FillId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for FillId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
 }
 
 /// A step of the mirror protocol, each a POST to `/fills/{fill}/{step}`.

@@ -1,15 +1,13 @@
 //! The RocksDB side of the store: entities, rows and the ages of segments.
 
 mod batch;
+mod options;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rocksdb::{
-    BlockBasedOptions, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options,
-    PrefixRange, ReadOptions,
-};
+use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, PrefixRange, ReadOptions};
 use viewcache_protocol::{ByteRange, EntityId};
 
 use super::StoreError;
@@ -17,6 +15,7 @@ use super::ages::{self, Aged, Class, SegmentId, SegmentRecord};
 use super::layout::{self, EntityRecord};
 use super::rows::Rows;
 use batch::Batch;
+use options::{families, options};
 
 /// One kind of what the index holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +49,6 @@ impl Family {
 
 /// A key and its value.
 type Entry = (Box<[u8]>, Box<[u8]>);
-
-/// Bits per entity of the filter that tells what is not stored: 1.2 MiB for a million entities.
-const BLOOM_BITS: f64 = 10.0;
 
 const OPENINGS: &[u8] = b"openings";
 
@@ -364,39 +360,4 @@ impl Index {
         batch.write()?;
         Ok(segments.into_iter().map(|(id, _)| id.segment).collect())
     }
-}
-
-/// The data folder has to stay near `max_bytes`: small buffers, a small log, few old files.
-fn options() -> Options {
-    let mut options = Options::default();
-    options.set_db_write_buffer_size(4 << 20);
-    options.set_max_total_wal_size(4 << 20);
-    options.set_keep_log_file_num(2);
-    options.set_max_log_file_size(1 << 20);
-    options.set_recycle_log_file_num(0);
-    options.set_manifest_preallocation_size(64 << 10);
-    options.set_max_manifest_file_size(1 << 20);
-    options
-}
-
-fn families() -> Vec<ColumnFamilyDescriptor> {
-    let family = |family: Family| {
-        let mut options = Options::default();
-        options.set_write_buffer_size(1 << 20);
-        options.set_target_file_size_base(2 << 20);
-        options.set_max_bytes_for_level_base(8 << 20);
-        if family == Family::Entities {
-            // Most of what is asked for and not in memory was never seen before.
-            let mut table = BlockBasedOptions::default();
-            table.set_bloom_filter(BLOOM_BITS, false);
-            options.set_block_based_table_factory(&table);
-        }
-        if family == Family::Ages {
-            // The next to be evicted stands behind all that have been: what was deleted there is
-            // to go soon, so that it is found at once.
-            options.add_compact_on_deletion_collector_factory(1024, 512, 0.5);
-        }
-        ColumnFamilyDescriptor::new(family.name(), options)
-    };
-    Family::ALL.into_iter().map(family).collect()
 }

@@ -1,0 +1,43 @@
+//! How RocksDB is set up.
+
+use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, Options};
+
+use super::Family;
+
+/// Bits per entity of the filter that tells what is not stored: 1.2 MiB for a million entities.
+const BLOOM_BITS: f64 = 10.0;
+
+/// The data folder has to stay near `max_bytes`: small buffers, a small log, few old files.
+pub(super) fn options() -> Options {
+    let mut options = Options::default();
+    options.set_db_write_buffer_size(4 << 20);
+    options.set_max_total_wal_size(4 << 20);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_recycle_log_file_num(0);
+    options.set_manifest_preallocation_size(64 << 10);
+    options.set_max_manifest_file_size(1 << 20);
+    options
+}
+
+pub(super) fn families() -> Vec<ColumnFamilyDescriptor> {
+    let family = |family: Family| {
+        let mut options = Options::default();
+        options.set_write_buffer_size(1 << 20);
+        options.set_target_file_size_base(2 << 20);
+        options.set_max_bytes_for_level_base(8 << 20);
+        if family == Family::Entities {
+            // Most of what is asked for and not in memory was never seen before.
+            let mut table = BlockBasedOptions::default();
+            table.set_bloom_filter(BLOOM_BITS, false);
+            options.set_block_based_table_factory(&table);
+        }
+        if family == Family::Ages {
+            // The next to be evicted stands behind all that have been: what was deleted there is
+            // to go soon, so that it is found at once.
+            options.add_compact_on_deletion_collector_factory(1024, 512, 0.5);
+        }
+        ColumnFamilyDescriptor::new(family.name(), options)
+    };
+    Family::ALL.into_iter().map(family).collect()
+}
