@@ -397,6 +397,15 @@ impl Sidecar {
         self.get(self.routed_request(range)).await
     }
 
+    /// The same, sent by a page of this site.
+    pub(crate) async fn routed_from(&self, site: &str) -> Got {
+        let mut request = self.routed_request("");
+        request
+            .headers_mut()
+            .insert("origin", site.parse().unwrap());
+        self.get(request).await
+    }
+
     /// The same, left after the head and the first bytes.
     pub(crate) async fn routed_and_left(&self, range: &str) {
         let response = self.send(self.routed_request(range)).await;

@@ -133,3 +133,21 @@ async fn an_absurd_length_is_refused() {
         "complete_length: 1125899906842624 does not go with the range 0..1000"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_validates_what_another_site_may_see() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script {
+        headers: "vary: origin\r\ncache-control: max-age=0, stale-while-revalidate=60\r\n",
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    assert_eq!(sidecar.routed_from("https://a.test").await.status, 200);
+    // Routed here by a decision that has been overtaken.
+    let got = sidecar.routed_from("https://b.test").await;
+    let reason = got.field("x-viewcache-handback");
+    assert_eq!((got.status.as_u16(), reason), (421, "vary"));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(origin.requests().len(), 1, "asked for the wrong site");
+}
