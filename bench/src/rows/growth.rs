@@ -65,7 +65,8 @@ pub(super) async fn decide(bench: &mut Bench) -> Result<Sheet> {
     Ok(sheet)
 }
 
-/// What extents take that are all in memory at once, as those of entities in use are.
+/// What extents take that are all in memory at once, as those of entities in use are. It has no
+/// target of its own: it comes on top of the sidecar's memory with 200 viewers.
 pub(super) async fn extents(_: &mut Bench) -> Result<Sheet> {
     const EXTENTS: u64 = 1_000_000;
     const APART: u64 = 128 << 10;
@@ -80,6 +81,5 @@ pub(super) async fn extents(_: &mut Bench) -> Result<Sheet> {
     let mib = rss(me) - before;
     ensure!(rows.len() as u64 == EXTENTS, "extents were lost");
     sheet.add("MiB of 1,000,000 extents", VIEWCACHE, mib);
-    sheet.at_most("MiB of 1,000,000 extents", mib, 128.0);
     Ok(sheet)
 }
