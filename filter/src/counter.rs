@@ -23,8 +23,10 @@ pub enum Counter {
     Failover,
     /// Responses whose mirroring began.
     MirrorStarted,
-    /// Responses whose mirroring did not begin or was given up, for want of memory or takers.
+    /// Responses whose mirroring did not begin, or ended with it, for want of memory or takers.
     MirrorShed,
+    /// Times that a response's bytes began to be left out, until the sidecar had caught up.
+    MirrorPaused,
     /// Responses that must not be stored.
     MirrorDeclined,
     /// Chunks handed to Envoy for the sidecar.
@@ -37,7 +39,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter, in the order of the enum.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Heartbeat,
         Self::Remembered,
         Self::Hit,
@@ -48,6 +50,7 @@ impl Counter {
         Self::Failover,
         Self::MirrorStarted,
         Self::MirrorShed,
+        Self::MirrorPaused,
         Self::MirrorDeclined,
         Self::ChunkSent,
         Self::ChunkLost,
@@ -67,6 +70,7 @@ impl Counter {
             Self::Failover => "viewcache.failover",
             Self::MirrorStarted => "viewcache.mirror_started",
             Self::MirrorShed => "viewcache.mirror_shed",
+            Self::MirrorPaused => "viewcache.mirror_paused",
             Self::MirrorDeclined => "viewcache.mirror_declined",
             Self::ChunkSent => "viewcache.chunk_sent",
             Self::ChunkLost => "viewcache.chunk_lost",

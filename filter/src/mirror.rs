@@ -1,13 +1,13 @@
 //! How a response's body is cut into chunks. It sees sizes and offsets, never bytes: it says
 //! which run of a frame to copy into the stream's buffer and what to send.
 
+mod window;
+
 use viewcache_protocol::ByteRange;
 
 use crate::budget::Lease;
 use crate::callout::Answer;
-
-/// So many chunks lost in a row, and mirroring this stream is given up.
-const MAX_LOST: u8 = 3;
+use window::Window;
 
 /// One thing to do with the bytes of the current frame or of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +67,10 @@ pub struct Mirror {
     /// All before this offset is stored already. While the position is before it, the buffer is
     /// empty.
     skip_until: u64,
-    /// The chunks lost since one was taken.
-    lost: u8,
+    /// The chunks on their way.
+    window: Window,
+    /// How often bytes began to be left out and nobody was told.
+    pauses: usize,
     /// The share of the memory; `None` once nothing is mirrored any more.
     lease: Option<Lease>,
 }
@@ -82,7 +84,8 @@ impl Mirror {
             overrun: false,
             buffered: 0,
             skip_until: 0,
-            lost: 0,
+            window: Window::default(),
+            pauses: 0,
             lease,
         }
     }
@@ -134,6 +137,11 @@ impl Mirror {
             let skipped = usize::try_from(self.skip_until.saturating_sub(offset));
             return self.pass(skipped.map_or(left, |skipped| skipped.min(left)));
         }
+        if self.buffered == 0
+            && let Err(refused) = self.window.admits(offset)
+        {
+            return self.pass(usize::try_from(refused).map_or(left, |refused| refused.min(left)));
+        }
         let capacity = lease.chunk();
         let is_last = |len: usize| offset.saturating_add(len as u64) == self.range.end();
         if self.buffered == 0 && (capacity <= left || is_last(left)) {
@@ -144,6 +152,7 @@ impl Mirror {
                 source: Source::Frame { at },
             }));
             lease.adapt();
+            self.sent();
             return self.pass(len);
         }
         let len = capacity.saturating_sub(self.buffered).min(left);
@@ -172,6 +181,7 @@ impl Mirror {
         let lease = self.lease.as_mut().filter(|_| self.buffered > 0)?;
         lease.adapt();
         let len = std::mem::take(&mut self.buffered);
+        self.sent();
         let offset = self.position().saturating_sub(len as u64);
         Some(Step::Send(Chunk {
             offset,
@@ -180,18 +190,33 @@ impl Mirror {
         }))
     }
 
-    /// The sidecar has answered; after too many losses, or when it says so, nothing more is sent.
+    fn sent(&mut self) {
+        let full = self.window.sent();
+        self.pauses = self.pauses.saturating_add(usize::from(full));
+    }
+
+    /// The sidecar has answered to `begin`; without one it takes no chunks.
+    pub fn begun(&mut self, answer: Answer) -> Option<Step> {
+        match answer {
+            Answer::Taken { skip_until } => self.skip(skip_until?),
+            Answer::Lost | Answer::Stop => {
+                self.stop();
+                None
+            }
+        }
+    }
+
+    /// The sidecar has answered to a chunk. A lost one leaves a gap, and some of what follows is
+    /// left out too; nothing more is sent only when it says so.
     pub fn answered(&mut self, answer: Answer) -> Option<Step> {
         match answer {
             Answer::Taken { skip_until } => {
-                self.lost = 0;
+                self.window.taken();
                 self.skip(skip_until?)
             }
             Answer::Lost => {
-                self.lost = self.lost.saturating_add(1);
-                if self.lost >= MAX_LOST {
-                    self.stop();
-                }
+                let paused = self.window.lost(self.position());
+                self.pauses = self.pauses.saturating_add(usize::from(paused));
                 None
             }
             Answer::Stop => {
@@ -199,6 +224,11 @@ impl Mirror {
                 None
             }
         }
+    }
+
+    /// How often bytes began to be left out since this was asked.
+    pub fn take_pauses(&mut self) -> usize {
+        std::mem::take(&mut self.pauses)
     }
 
     fn skip(&mut self, until: u64) -> Option<Step> {

@@ -46,6 +46,7 @@ impl Filling {
             Event::Frame { len, last } => {
                 let steps = self.mirror.frame(len);
                 effects.extend(steps.into_iter().map(|step| self.effect(step)));
+                self.count_pauses(effects);
                 if last {
                     self.end(effects);
                     return None;
@@ -58,12 +59,17 @@ impl Filling {
                 }
                 self.mirror.stop();
             }
-            Event::BeginAnswered(answer) => self.answered(answer, effects),
+            Event::BeginAnswered(answer) => {
+                let step = self.mirror.begun(answer);
+                effects.extend(step.map(|step| self.effect(step)));
+            }
             Event::ChunkAnswered(answer) => {
                 if answer == Answer::Lost {
                     effects.push(Effect::Count(Counter::ChunkLost));
                 }
-                self.answered(answer, effects);
+                let step = self.mirror.answered(answer);
+                effects.extend(step.map(|step| self.effect(step)));
+                self.count_pauses(effects);
             }
             Event::Done => {
                 self.end(effects);
@@ -74,13 +80,9 @@ impl Filling {
         Some(self)
     }
 
-    fn answered(&mut self, answer: Answer, effects: &mut Vec<Effect>) {
-        let was_active = self.mirror.active();
-        let step = self.mirror.answered(answer);
-        effects.extend(step.map(|step| self.effect(step)));
-        if was_active && !self.mirror.active() && answer == Answer::Lost {
-            effects.push(Effect::Count(Counter::MirrorShed));
-        }
+    fn count_pauses(&mut self, effects: &mut Vec<Effect>) {
+        let pauses = self.mirror.take_pauses();
+        effects.extend((0..pauses).map(|_| Effect::Count(Counter::MirrorPaused)));
     }
 
     fn effect(&self, step: Step) -> Effect {

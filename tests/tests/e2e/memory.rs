@@ -2,8 +2,10 @@
 
 use e2e::client::Request;
 use e2e::origin::{Gate, Script};
+use e2e::poll::until;
+use rustix::process::Signal;
 
-use crate::world::{MIB, World};
+use crate::world::{MIB, SOON, World};
 
 #[tokio::test]
 async fn above_the_budget_nothing_is_mirrored_and_nothing_breaks() {
@@ -72,4 +74,46 @@ async fn no_more_streams_are_mirrored_than_allowed() {
         content.check(0, &viewer.rest().await.unwrap()).unwrap();
     }
     world.counted("mirror_shed", 3).await;
+}
+
+/// A sidecar that does not keep up costs what passed meanwhile and not the rest of the file.
+#[tokio::test]
+async fn mirroring_goes_on_when_the_sidecar_has_caught_up() {
+    const LENGTH: u64 = 64 * MIB;
+    const STALLED: u64 = 48 * MIB;
+    let mut world = World::start().await;
+    let content = world.serve("/long", LENGTH);
+    let gate = Gate::at_byte(STALLED);
+    world.origin.script(
+        "/long",
+        Script {
+            gate: Some(gate.clone()),
+            ..Script::new(content)
+        },
+    );
+    let mut viewer = world.open(&Request::get("/long")).await;
+    let mut body = viewer.take(MIB as usize).await.unwrap();
+    world.stack.sidecar(0).pause().unwrap();
+    body.extend(viewer.take((STALLED - MIB) as usize).await.unwrap());
+    world.stack.sidecar(0).signal(Signal::CONT).unwrap();
+    let covered = async || {
+        let ranges = world.ranges("/long").await;
+        let stored: u64 = ranges.iter().map(|(start, end)| end - start).sum();
+        (7 * MIB <= stored).then_some(stored)
+    };
+    let stored = until("what was on its way is stored", SOON, covered)
+        .await
+        .unwrap();
+    assert!(stored < STALLED, "{stored}");
+    gate.open();
+    body.extend(viewer.rest().await.unwrap());
+    content.check(0, &body).unwrap();
+    let reached = async || {
+        let ranges = world.ranges("/long").await;
+        ranges.last().filter(|(_, end)| *end == LENGTH).copied()
+    };
+    let last = until("the end is stored", SOON, reached).await.unwrap();
+    assert!(last.0 <= STALLED + MIB, "{last:?}");
+    world.counted("mirror_paused", 1).await;
+    world.becomes_hit(&Request::get("/long"), content).await;
 }
