@@ -1,10 +1,20 @@
-//! The memory that the mirrored streams of one VM share. A stream leases its chunk buffer's size;
-//! dropping the lease gives it back, however the stream ended.
+//! What the mirrored streams of one VM share: memory for the chunks that they gather, and the
+//! number of chunks on their way. A stream leases its chunk buffer's size; dropping the lease gives
+//! back all that it has, however the stream ended.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::config::MirrorLimits;
+
+/// So many chunks of one VM may be on their way to the sidecar. It bounds how long a worker that has
+/// many streams mirrors before it gets round to its other viewers: a chunk of 256 KiB takes it about
+/// half a millisecond.
+const MAX_IN_FLIGHT: usize = 32;
+
+/// Once that many were, no chunk begins until so few are left: gaps are few and long, because each
+/// costs whoever fills it a request.
+const LOW_IN_FLIGHT: usize = MAX_IN_FLIGHT / 4;
 
 /// What the streams of one VM hold at the moment.
 #[derive(Debug, Default)]
@@ -13,6 +23,10 @@ pub struct Budget {
     bytes: Cell<usize>,
     /// The number of leases.
     mirrors: Cell<usize>,
+    /// The chunks on their way.
+    in_flight: Cell<usize>,
+    /// Whether no chunk may begin until few are.
+    draining: Cell<bool>,
 }
 
 impl Budget {
@@ -25,6 +39,22 @@ impl Budget {
     pub fn mirrors(&self) -> usize {
         self.mirrors.get()
     }
+
+    /// Says whether no more may be sent for now, from this one on.
+    fn sent(&self) -> bool {
+        let in_flight = self.in_flight.get().saturating_add(1);
+        self.in_flight.set(in_flight);
+        let full = MAX_IN_FLIGHT <= in_flight;
+        full && !self.draining.replace(full)
+    }
+
+    fn answered(&self, chunks: usize) {
+        let in_flight = self.in_flight.get().saturating_sub(chunks);
+        self.in_flight.set(in_flight);
+        if in_flight <= LOW_IN_FLIGHT {
+            self.draining.set(false);
+        }
+    }
 }
 
 /// One stream's share: the size of its chunks.
@@ -36,6 +66,8 @@ pub struct Lease {
     limits: MirrorLimits,
     /// The size of the stream's next chunk, which is what is leased.
     bytes: usize,
+    /// Its chunks on their way.
+    in_flight: usize,
 }
 
 impl Lease {
@@ -51,6 +83,7 @@ impl Lease {
             budget: Rc::clone(budget),
             limits,
             bytes: limits.chunk_min,
+            in_flight: 0,
         })
     }
 
@@ -59,9 +92,28 @@ impl Lease {
         self.bytes
     }
 
+    /// Whether a chunk may begin.
+    pub fn may_send(&self) -> bool {
+        !self.budget.draining.get()
+    }
+
+    /// A chunk was sent; says whether it was the last one for now, of all streams.
+    pub fn sent(&mut self) -> bool {
+        self.adapt();
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.budget.sent()
+    }
+
+    /// A chunk is no longer on its way.
+    pub fn answered(&mut self) {
+        let counted = self.in_flight.min(1);
+        self.in_flight = self.in_flight.saturating_sub(counted);
+        self.budget.answered(counted);
+    }
+
     /// Doubles the share after a chunk, or halves it when memory is short. Growing leaves the last
     /// eighth of the budget to streams that begin.
-    pub fn adapt(&mut self) {
+    fn adapt(&mut self) {
         let MirrorLimits {
             chunk_min,
             chunk_max,
@@ -88,6 +140,7 @@ impl Drop for Lease {
         self.budget
             .mirrors
             .set(self.budget.mirrors().saturating_sub(1));
+        self.budget.answered(self.in_flight);
     }
 }
 
@@ -133,6 +186,36 @@ mod tests {
         assert!(Lease::start(&budget, LIMITS).is_none());
         leases.pop();
         assert!(Lease::start(&budget, LIMITS).is_some());
+    }
+
+    #[test]
+    fn when_too_many_chunks_are_on_their_way_all_streams_wait_for_most_of_them() {
+        let budget = Rc::new(Budget::default());
+        let mut one = Lease::start(&budget, LIMITS).unwrap();
+        let mut other = Lease::start(&budget, LIMITS).unwrap();
+        for n in 1..MAX_IN_FLIGHT {
+            let last = if n % 2 == 0 { one.sent() } else { other.sent() };
+            assert!(!last && one.may_send(), "{n}");
+        }
+        assert!(one.sent());
+        assert!(!one.sent(), "they wait already");
+        for left in (LOW_IN_FLIGHT..=MAX_IN_FLIGHT).rev() {
+            assert!(!one.may_send() && !other.may_send(), "{left}");
+            if left % 2 == 0 {
+                one.answered()
+            } else {
+                other.answered()
+            }
+        }
+        assert!(one.may_send() && other.may_send());
+        // More answers than chunks change nothing.
+        for _ in 0..MAX_IN_FLIGHT {
+            other.answered();
+        }
+        while !one.sent() {}
+        assert!(!other.may_send());
+        drop(one);
+        assert!(other.may_send());
     }
 
     #[test]

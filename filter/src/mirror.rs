@@ -1,13 +1,13 @@
 //! How a response's body is cut into chunks. It sees sizes and offsets, never bytes: it says
 //! which run of a frame to copy into the stream's buffer and what to send.
 
-mod window;
+mod pause;
 
 use viewcache_protocol::ByteRange;
 
 use crate::budget::Lease;
 use crate::callout::Answer;
-use window::Window;
+use pause::Pause;
 
 /// One thing to do with the bytes of the current frame or of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +67,8 @@ pub struct Mirror {
     /// All before this offset is stored already. While the position is before it, the buffer is
     /// empty.
     skip_until: u64,
-    /// The chunks on their way.
-    window: Window,
+    /// What is left out after a loss.
+    pause: Pause,
     /// How often bytes began to be left out and nobody was told.
     pauses: usize,
     /// The share of the memory; `None` once nothing is mirrored any more.
@@ -84,7 +84,7 @@ impl Mirror {
             overrun: false,
             buffered: 0,
             skip_until: 0,
-            window: Window::default(),
+            pause: Pause::default(),
             pauses: 0,
             lease,
         }
@@ -137,10 +137,12 @@ impl Mirror {
             let skipped = usize::try_from(self.skip_until.saturating_sub(offset));
             return self.pass(skipped.map_or(left, |skipped| skipped.min(left)));
         }
-        if self.buffered == 0
-            && let Err(refused) = self.window.admits(offset)
-        {
-            return self.pass(usize::try_from(refused).map_or(left, |refused| refused.min(left)));
+        if self.buffered == 0 {
+            let paused = usize::try_from(self.pause.left(offset)).unwrap_or(usize::MAX);
+            if 0 < paused || !lease.may_send() {
+                let left_out = if 0 < paused { paused.min(left) } else { left };
+                return self.pass(left_out);
+            }
         }
         let capacity = lease.chunk();
         let is_last = |len: usize| offset.saturating_add(len as u64) == self.range.end();
@@ -151,8 +153,7 @@ impl Mirror {
                 len,
                 source: Source::Frame { at },
             }));
-            lease.adapt();
-            self.sent();
+            self.pauses = self.pauses.saturating_add(usize::from(lease.sent()));
             return self.pass(len);
         }
         let len = capacity.saturating_sub(self.buffered).min(left);
@@ -179,20 +180,14 @@ impl Mirror {
     /// Sends what is in the buffer, at the end of the body or of the stream.
     pub fn flush(&mut self) -> Option<Step> {
         let lease = self.lease.as_mut().filter(|_| self.buffered > 0)?;
-        lease.adapt();
+        self.pauses = self.pauses.saturating_add(usize::from(lease.sent()));
         let len = std::mem::take(&mut self.buffered);
-        self.sent();
         let offset = self.position().saturating_sub(len as u64);
         Some(Step::Send(Chunk {
             offset,
             len,
             source: Source::Buffer,
         }))
-    }
-
-    fn sent(&mut self) {
-        let full = self.window.sent();
-        self.pauses = self.pauses.saturating_add(usize::from(full));
     }
 
     /// The sidecar has answered to `begin`; without one it takes no chunks.
@@ -209,13 +204,16 @@ impl Mirror {
     /// The sidecar has answered to a chunk. A lost one leaves a gap, and some of what follows is
     /// left out too; nothing more is sent only when it says so.
     pub fn answered(&mut self, answer: Answer) -> Option<Step> {
+        if let Some(lease) = &mut self.lease {
+            lease.answered();
+        }
         match answer {
             Answer::Taken { skip_until } => {
-                self.window.taken();
+                self.pause.taken();
                 self.skip(skip_until?)
             }
             Answer::Lost => {
-                let paused = self.window.lost(self.position());
+                let paused = self.pause.lost(self.position());
                 self.pauses = self.pauses.saturating_add(usize::from(paused));
                 None
             }
