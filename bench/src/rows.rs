@@ -6,6 +6,7 @@ mod growth;
 mod trouble;
 mod warm;
 
+use std::io::Write;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -67,6 +68,18 @@ const MIB: u64 = 1 << 20;
 /// What is stored in the background is stored after this: nothing more is coming.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(700)).await;
+}
+
+/// Uses as much memory for a file as what is measured next will, and frees it. A virtual machine's
+/// host may have taken back what was free, and the first to use it again pays ten times what writing
+/// a file costs: that would be whoever is measured first.
+fn back_memory(bytes: u64) -> Result<()> {
+    let piece = vec![1; MIB as usize];
+    let mut file = tempfile::tempfile()?;
+    for _ in 0..bytes / MIB {
+        file.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 /// Seconds of CPU for each gigabyte.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{MIB, per_gigabyte, settle};
+use super::{MIB, back_memory, per_gigabyte, settle};
 use crate::client::{self, Ask, Client, percentile};
 use crate::sheet::Sheet;
 use crate::{BEHIND, Bench, NGINX, PLAIN, RELAY, VIEWCACHE};
@@ -23,6 +23,7 @@ pub(super) async fn whole(bench: &mut Bench, latency: u64) -> Result<Sheet> {
             let slow = 20 < latency && [NGINX, BEHIND].contains(&subject.name);
             let length = if slow { length / 16 } else { length };
             let name = format!("{name}-{}", subject.address.port());
+            back_memory(2 * length)?;
             let before = subject.usage();
             let got = client::all(subject.address, vec![vec![Ask::whole(&name, length)]]).await?;
             sheet.add("MB/s", subject.name, got.megabytes());
@@ -124,6 +125,7 @@ pub(super) async fn half(bench: &mut Bench) -> Result<Sheet> {
         for subject in bench.subjects() {
             let name = format!("{name}-{}", subject.address.port());
             let mut client = Client::new(subject.address);
+            back_memory(2 * length)?;
             if subject.name == PLAIN {
                 origin.set_latency(Duration::from_millis(20));
                 let rest = Ask::part(&name, length, length / 2, length);
@@ -138,6 +140,7 @@ pub(super) async fn half(bench: &mut Bench) -> Result<Sheet> {
             }
             client.get(&Ask::part(&name, length, 0, length / 2)).await?;
             settle().await;
+            back_memory(2 * length)?;
             let before = origin.file(&name).sent;
             origin.set_latency(Duration::from_millis(20));
             let got = client.get(&Ask::whole(&name, length)).await?;
