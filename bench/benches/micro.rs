@@ -138,6 +138,7 @@ impl World {
             range: range(0, len),
             headers: vec![("cache-control".to_owned(), "max-age=3600".to_owned())],
             selecting: Default::default(),
+            open_ended: false,
         };
         self.decide(&self.known).await;
         self.service.begin(fill, begin).await.expect("begun");

@@ -10,8 +10,8 @@ use std::mem;
 use std::rc::Rc;
 
 use viewcache_protocol::{
-    Begin, CacheStatus, DecideRequest, Decision, EntityKey, FillId, Forward, Invalidate, Outcome,
-    PROTOCOL_VERSION, Route, Selecting, Transfer, Wanted, header,
+    Asked, Begin, CacheStatus, DecideRequest, Decision, EntityKey, FillId, Forward, Invalidate,
+    Outcome, PROTOCOL_VERSION, Route, Selecting, Transfer, Wanted, header,
 };
 
 use crate::budget::{Budget, Lease};
@@ -293,9 +293,13 @@ impl Exchange {
             };
             Effect::Annotate(status.to_string())
         };
+        let asked = Asked {
+            open_ended: true,
+            ..wanted.asked()
+        };
         let judged = head
             .texts()
-            .and_then(|headers| Transfer::judge(&wanted.asked(), status, &headers));
+            .and_then(|headers| Transfer::judge(&asked, status, &headers));
         let transfer = match judged {
             Ok(transfer) => transfer,
             Err(reason) => {
@@ -330,6 +334,7 @@ impl Exchange {
                 range: transfer.range,
                 headers: transfer.headers,
                 selecting,
+                open_ended: transfer.open_ended,
             };
             effects.push(Effect::Begin { fill, begin });
         } else {
@@ -339,7 +344,8 @@ impl Exchange {
             effects.push(annotate(false, Some("shed")));
             effects.push(end(fill, wanted.key.clone(), None, Outcome::Abandoned));
         }
-        State::Filling(Filling::new(wanted.key, fill, generation, mirror))
+        let filling = Filling::new(wanted.key, fill, generation, mirror, transfer.open_ended);
+        State::Filling(filling)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::vary::Selecting;
 pub use fill_id::FillId;
 
 /// Raised when a message changes so that an older peer would misread it.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Path of the `decide` callout (POST).
 pub const DECIDE_PATH: &str = "/decide";
@@ -125,6 +125,7 @@ impl Wanted {
             range: self.range,
             range_in_query: self.range_in_query,
             complete_length: self.complete_length,
+            open_ended: false,
         }
     }
 }
@@ -262,6 +263,9 @@ pub struct Begin {
     /// By what of the request the response may have been selected.
     #[serde(default, skip_serializing_if = "Selecting::is_empty")]
     pub selecting: Selecting,
+    /// Whether only a complete `end` will tell the length: it is where the delivered bytes end.
+    #[serde(default)]
+    pub open_ended: bool,
 }
 
 /// What a chunk's headers say of its body.

@@ -28,6 +28,8 @@ pub struct Asked {
     pub range_in_query: bool,
     /// The complete length as the URL tells it.
     pub complete_length: Option<u64>,
+    /// Whether a body whose length only its end tells is of use.
+    pub open_ended: bool,
 }
 
 /// A storable response body: which bytes it carries, of which generation, under which headers.
@@ -39,6 +41,9 @@ pub struct Transfer {
     pub range: ByteRange,
     /// The header fields to store (RFC 9111 section 3.1), names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Whether only its clean end tells the length. The complete length is then the most that is
+    /// stored, and the range all of that.
+    pub open_ended: bool,
 }
 
 /// Why a response is not stored.
@@ -47,7 +52,7 @@ pub struct Transfer {
 pub enum DeclineReason {
     /// A status other than 200 and 206.
     Status,
-    /// No Content-Length, so that a cut body cannot be told from a whole one.
+    /// No Content-Length, and no framing that tells a cut body from a whole one.
     NoLength,
     /// A body without bytes.
     Empty,
@@ -109,7 +114,12 @@ impl Transfer {
                 .all(|b| b.is_ascii_digit())
                 .then(|| value.parse::<u64>().ok())?
         };
+        let open_ended = status == 200 && is_open_ended(asked, &fields);
         let (range, complete_length) = match status {
+            200 if open_ended => {
+                let most = ByteRange::new(0, MAX_COMPLETE_LENGTH).ok_or(DeclineReason::Empty)?;
+                (most, MAX_COMPLETE_LENGTH)
+            }
             200 => {
                 let length = content_length().ok_or(DeclineReason::NoLength)?;
                 whole_or_query_range(asked, length)?
@@ -135,8 +145,21 @@ impl Transfer {
             generation,
             range,
             headers: stored_headers(headers)?,
+            open_ended,
         })
     }
+}
+
+/// Whether it is the whole entity in chunks, whose last one tells the length and that nothing was
+/// cut (RFC 9112 section 8). The end of a connection tells neither.
+fn is_open_ended(asked: &Asked, fields: &Fields<'_>) -> bool {
+    asked.open_ended
+        && !asked.range_in_query
+        && asked.complete_length.is_none()
+        && fields.all("content-length").next().is_none()
+        && fields
+            .one("transfer-encoding")
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
 }
 
 /// A 200 carries the entity from its first byte, or, to a range in the URL, that range.

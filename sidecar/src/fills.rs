@@ -239,6 +239,17 @@ impl Leads {
         self.0.iter().any(|lead| lead.fill == fill)
     }
 
+    /// Whether the lead's response has come.
+    pub fn brings(&self, fill: FillId) -> bool {
+        self.0.iter().any(|lead| {
+            lead.fill == fill
+                && !matches!(
+                    lead.phase,
+                    Phase::Tentative { .. } | Phase::Overtaken { .. }
+                )
+        })
+    }
+
     /// When to stop waiting for the byte at `offset`, which the reader came to at `since`: the
     /// moment at which the lead that is to bring it counts as stalled, or the reader as starved.
     /// `None` when no lead will bring it soon.

@@ -5,6 +5,7 @@ mod fill;
 mod generations;
 mod room;
 mod shares;
+mod spool;
 mod table;
 mod throttle;
 mod write;
@@ -30,6 +31,7 @@ pub use fill::IngestPermit;
 use room::Room;
 use shares::Shares;
 pub use shares::StreamShare;
+use spool::Spools;
 use table::Table;
 use throttle::Throttle;
 use writers::Writers;
@@ -58,6 +60,8 @@ pub struct Service {
     conflicts: Throttle,
     /// Memory for bytes on their way to the disk, in KiB.
     ingest: Arc<Semaphore>,
+    /// Bodies whose length is not known yet.
+    spools: Spools,
     /// Memory for bytes on their way to viewers.
     shares: Arc<Shares>,
     /// By which rules each profile's entities are fetched.
@@ -88,6 +92,7 @@ impl Service {
             conflicts: Throttle::default(),
             table: Arc::default(),
             ingest: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
+            spools: Spools::default(),
             shares: Arc::default(),
             profiles: config.profiles,
             // A restarted sidecar must not take its predecessor's fills for its own.
@@ -237,6 +242,7 @@ impl Service {
         };
         self.store.remove_entity(id)?;
         drop(indexing);
+        self.spools.purge(id);
         live.changed.notify_waiters();
         // Otherwise the last who still writes removes it.
         if let Some(old) = old {

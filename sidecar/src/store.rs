@@ -14,6 +14,7 @@ mod layout;
 mod migrate;
 mod rows;
 mod segments;
+mod spool;
 mod sweep;
 mod update;
 
@@ -40,6 +41,7 @@ pub use layout::{EntityRecord, GenerationRecord, millis};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
 pub use segments::Patience;
 use segments::Segments;
+pub use spool::SpoolFile;
 pub use update::{SegmentChange, Update};
 
 /// Where a generation's bytes live.

@@ -18,6 +18,8 @@ pub(super) struct Filling {
     generation: GenerationId,
     /// How the body is cut.
     mirror: Mirror,
+    /// Whether only its clean end tells the length.
+    open_ended: bool,
 }
 
 impl Filling {
@@ -26,12 +28,14 @@ impl Filling {
         fill: FillId,
         generation: GenerationId,
         mirror: Mirror,
+        open_ended: bool,
     ) -> Self {
         Self {
             key,
             fill,
             generation,
             mirror,
+            open_ended,
         }
     }
 
@@ -48,7 +52,7 @@ impl Filling {
                 effects.extend(steps.into_iter().map(|step| self.effect(step)));
                 self.count_pauses(effects);
                 if last {
-                    self.end(effects);
+                    self.end(true, effects);
                     return None;
                 }
             }
@@ -72,7 +76,7 @@ impl Filling {
                 self.count_pauses(effects);
             }
             Event::Done => {
-                self.end(effects);
+                self.end(false, effects);
                 return None;
             }
             Event::Request(_) | Event::Recalled(_) | Event::Decided(_) | Event::Response(_) => {}
@@ -106,11 +110,12 @@ impl Filling {
         }
     }
 
-    /// By the body's end, or because the viewer or the origin is gone.
-    fn end(mut self, effects: &mut Vec<Effect>) {
+    /// By the body's end (`clean`), or because the viewer or the origin is gone.
+    fn end(mut self, clean: bool, effects: &mut Vec<Effect>) {
         let rest = self.mirror.flush();
         effects.extend(rest.map(|step| self.effect(step)));
-        let outcome = if self.mirror.complete() {
+        let complete = self.mirror.complete() || self.open_ended && clean;
+        let outcome = if complete {
             Outcome::Complete
         } else {
             Outcome::Abandoned

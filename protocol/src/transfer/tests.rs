@@ -8,6 +8,7 @@ fn asked(range: Option<&str>) -> Asked {
         range: range.map(|text| text.parse().unwrap()),
         range_in_query: false,
         complete_length: None,
+        open_ended: false,
     }
 }
 
@@ -24,6 +25,41 @@ fn judge(asked: &Asked, status: u16, fields: &[(&str, &str)]) -> Result<Transfer
 
 fn bytes(transfer: Result<Transfer, DeclineReason>) -> Result<(u64, u64, u64), DeclineReason> {
     transfer.map(|t| (t.range.start(), t.range.end(), t.generation.complete_length))
+}
+
+#[test]
+fn a_chunked_200_ends_with_its_last_chunk() {
+    const CHUNKED: (&str, &str) = ("transfer-encoding", "Chunked");
+    let whole = Asked {
+        open_ended: true,
+        ..asked(None)
+    };
+    let transfer = judge(&whole, 200, &[ETAG, CHUNKED]).unwrap();
+    assert!(transfer.open_ended);
+    let most = MAX_COMPLETE_LENGTH;
+    assert_eq!(bytes(Ok(transfer)), Ok((0, most, most)));
+    let known = judge(&whole, 200, &[ETAG, ("content-length", "100")]).unwrap();
+    assert!(!known.open_ended);
+
+    let declined = |asked: &Asked, status, fields: &[(&str, &str)]| {
+        let judged = judge(asked, status, fields);
+        assert_eq!(bytes(judged), Err(DeclineReason::NoLength), "{fields:?}");
+    };
+    declined(&whole, 200, &[ETAG]);
+    declined(&whole, 200, &[ETAG, ("transfer-encoding", "gzip, chunked")]);
+    declined(&whole, 200, &[ETAG, CHUNKED, ("content-length", "x")]);
+    declined(&asked(None), 200, &[ETAG, CHUNKED]);
+    let told = Asked {
+        complete_length: Some(100),
+        ..whole
+    };
+    declined(&told, 200, &[ETAG, CHUNKED]);
+    let part = [ETAG, CHUNKED, ("content-range", "bytes 0-9/100")];
+    let asked_part = Asked {
+        range: "0-9".parse().ok(),
+        ..whole
+    };
+    declined(&asked_part, 206, &part);
 }
 
 #[test]
@@ -79,6 +115,7 @@ fn a_range_in_the_url_is_answered_by_a_200() {
         range: Some("10-19".parse().unwrap()),
         range_in_query: true,
         complete_length: Some(100),
+        open_ended: false,
     };
     assert_eq!(
         bytes(judge(&query, 200, &[("content-length", "10")])),

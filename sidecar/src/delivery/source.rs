@@ -155,6 +155,7 @@ impl Source {
             }),
             range_in_query: false,
             complete_length: None,
+            open_ended: false,
         };
         let validator = snapshot.generation.identity.validator.as_ref();
         let question = Question {
@@ -230,6 +231,7 @@ impl Source {
             range: Some(RangeSpec::Closed { first: 0, last: 0 }),
             range_in_query: false,
             complete_length: None,
+            open_ended: false,
         };
         let question = Question {
             asked,

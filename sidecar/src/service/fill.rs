@@ -12,6 +12,7 @@ use viewcache_protocol::{
 };
 
 use super::Service;
+use super::spool::Spool;
 use crate::error::{Error, Refusal};
 use crate::fills::Role;
 use crate::live::Live;
@@ -25,6 +26,20 @@ const SKIP_MIN: u64 = 256 << 10;
 /// The memory that one chunk occupies until it is stored.
 #[derive(Debug)]
 pub struct IngestPermit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl IngestPermit {
+    pub(super) const fn new(memory: OwnedSemaphorePermit) -> Self {
+        Self(memory)
+    }
+}
+
+/// Where a chunk goes.
+enum Target {
+    /// To this generation of the entity.
+    Generation(Arc<Live>, u64),
+    /// To a body of unknown length.
+    Spool(Arc<Spool>),
+}
 
 impl Service {
     /// Memory for `len` bytes on their way to the disk; `None` when there is none left.
@@ -42,6 +57,9 @@ impl Service {
     pub async fn begin(self: &Arc<Self>, fill: FillId, begin: Begin) -> Result<(), Error> {
         if begin.version != PROTOCOL_VERSION {
             return Err(Error::Version(begin.version));
+        }
+        if begin.open_ended {
+            return self.open_spool(fill, begin).await;
         }
         let Begin {
             key,
@@ -64,6 +82,7 @@ impl Service {
                 generation,
                 range,
                 headers,
+                open_ended: false,
             },
             selecting,
         );
@@ -84,8 +103,15 @@ impl Service {
         permit: IngestPermit,
     ) -> Result<Option<u64>, Refusal> {
         let range = ByteRange::from_len(head.offset, bytes.len() as u64).ok_or(Refusal::Dead)?;
-        let (live, seq) = self.generation_of(fill, &head).await?;
+        let target = self.target(fill, &head).await?;
         self.metrics.origin_bytes.inc_by(range.len());
+        let (live, seq) = match target {
+            Target::Generation(live, seq) => (live, seq),
+            Target::Spool(spool) => {
+                self.spool_chunk(spool, head.offset, bytes, permit).await?;
+                return Ok(None);
+            }
+        };
         {
             let mut state = live.state();
             state.leads.advance(fill, range.end(), Instant::now());
@@ -105,17 +131,16 @@ impl Service {
         Ok(run_end.filter(|&end| range.end() + SKIP_MIN <= end))
     }
 
-    /// The living generation that a chunk belongs to. A chunk that overtook its `begin` waits.
-    async fn generation_of(
-        &self,
-        fill: FillId,
-        head: &ChunkHead,
-    ) -> Result<(Arc<Live>, u64), Refusal> {
+    /// What a chunk belongs to. A chunk that overtook its `begin` waits.
+    async fn target(&self, fill: FillId, head: &ChunkHead) -> Result<Target, Refusal> {
         let live = self.table.find(head.entity).ok_or(Refusal::Dead)?;
         let deadline = Instant::now() + BEGIN_PATIENCE;
         let seq = loop {
             let mut changed = std::pin::pin!(live.changed.notified());
             changed.as_mut().enable();
+            if let Some(spool) = self.spools.find(fill) {
+                return Ok(Target::Spool(spool));
+            }
             {
                 let state = live.state();
                 let profile = state.record.key.profile();
@@ -134,7 +159,7 @@ impl Service {
                 return Err(Refusal::Dead);
             }
         };
-        Ok((live, seq))
+        Ok(Target::Generation(live, seq))
     }
 
     /// `end`: no more of this fill will come.
@@ -148,6 +173,10 @@ impl Service {
         let delivered = end.delivered.map(ByteRange::end);
         {
             let mut state = live.state();
+            // A fill that has not begun may be a body of unknown length.
+            if !state.leads.brings(fill) {
+                self.spools.end(fill, &end);
+            }
             state.leads.end(fill, delivered, Instant::now());
             if let Some(range) = end.delivered {
                 state.delivered(range, false);

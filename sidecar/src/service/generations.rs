@@ -37,6 +37,7 @@ impl Service {
             generation: identity,
             range,
             headers,
+            ..
         } = transfer;
         let received_at = millis(SystemTime::now());
         let mut state = live.state();

@@ -67,7 +67,7 @@ impl Service {
         Ok(())
     }
 
-    fn dropped(&self, error: &StoreError) -> Refusal {
+    pub(super) fn dropped(&self, error: &StoreError) -> Refusal {
         self.trouble("a chunk is dropped", error);
         Refusal::Disk
     }

@@ -119,6 +119,25 @@ pub(crate) fn generation(version: u64, complete_length: u64) -> Generation {
     }
 }
 
+/// A `begin` of the entity.
+fn begin(living: &Generation, start: u64, end: u64) -> Begin {
+    let headers = [
+        ("content-type", "video/mp4"),
+        ("cache-control", "max-age=600"),
+    ];
+    Begin {
+        version: PROTOCOL_VERSION,
+        key: key(),
+        generation: living.clone(),
+        range: ByteRange::new(start, end).unwrap(),
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        selecting: Default::default(),
+        open_ended: false,
+    }
+}
+
 impl Sidecar {
     pub(crate) async fn start(dir: &Path, origin: SocketAddr, flags: &[&str]) -> Self {
         let egress = format!("http://{origin}");
@@ -321,21 +340,20 @@ impl Sidecar {
         start: u64,
         end: u64,
     ) -> Got {
-        let headers = [
-            ("content-type", "video/mp4"),
-            ("cache-control", "max-age=600"),
-        ];
+        self.tell_begin(fill, &begin(living, start, end)).await
+    }
+
+    /// `begin` of a body whose length only its end tells.
+    pub(crate) async fn begin_open_ended(&self, fill: FillId, living: &Generation) {
         let message = Begin {
-            version: PROTOCOL_VERSION,
-            key: key(),
-            generation: living.clone(),
-            range: ByteRange::new(start, end).unwrap(),
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
-            selecting: Default::default(),
+            open_ended: true,
+            ..begin(living, 0, living.complete_length)
         };
-        let body = serde_json::to_vec(&message).unwrap();
+        assert_eq!(self.tell_begin(fill, &message).await.status, 204);
+    }
+
+    async fn tell_begin(&self, fill: FillId, message: &Begin) -> Got {
+        let body = serde_json::to_vec(message).unwrap();
         self.get(
             self.callout(&Step::Begin.path(fill))
                 .body(body.into())
@@ -364,9 +382,14 @@ impl Sidecar {
     }
 
     pub(crate) async fn end(&self, fill: FillId, outcome: Outcome) {
+        self.end_at(fill, None, outcome).await;
+    }
+
+    /// `end` of a body of which so much was delivered.
+    pub(crate) async fn end_at(&self, fill: FillId, delivered: Option<u64>, outcome: Outcome) {
         let message = End {
             key: key(),
-            delivered: None,
+            delivered: delivered.and_then(|end| ByteRange::new(0, end)),
             outcome,
         };
         let body = serde_json::to_vec(&message).unwrap();

@@ -6,6 +6,7 @@ mod crash;
 mod fills;
 mod harness;
 mod limits;
+mod open_ended;
 mod origin;
 mod pace;
 mod races;

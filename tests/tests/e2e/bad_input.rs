@@ -69,22 +69,53 @@ async fn an_absurd_url_goes_to_the_origin() {
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_is_not_stored() {
+async fn a_body_that_ends_with_its_connection_is_not_stored() {
     let world = World::start().await;
-    for (path, framing) in [("/chunked", Framing::Chunked), ("/close", Framing::Close)] {
-        let content = world.serve(path, 300_000);
-        world.origin.script(
-            path,
-            Script {
-                framing,
-                ..Script::new(content)
-            },
-        );
-        let first = world.view(&Request::get(path), content).await;
-        first.expect(200, &["detail=no-length"]);
-        let second = world.view(&Request::get(path), content).await;
-        assert!(!first.is_hit() && !second.is_hit(), "{second:?}");
+    let content = world.serve("/close", 300_000);
+    world.origin.script(
+        "/close",
+        Script {
+            framing: Framing::Close,
+            ..Script::new(content)
+        },
+    );
+    let first = world.view(&Request::get("/close"), content).await;
+    first.expect(200, &["detail=no-length"]);
+    let second = world.view(&Request::get("/close"), content).await;
+    assert!(!first.is_hit() && !second.is_hit(), "{second:?}");
+    assert_eq!(world.ranges("/close").await, []);
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_stored_when_its_end_is_clean() {
+    const LENGTH: u64 = 20 * MIB + 1;
+    let world = World::start().await;
+    for (path, etag) in [("/chunked", Some("\"v1\"")), ("/nameless", None)] {
+        let content = world.serve(path, LENGTH);
+        let script = Script {
+            framing: Framing::Chunked,
+            etag: etag.map(str::to_owned),
+            ..Script::new(content)
+        };
+        let cut = Script {
+            cut_after: Some(9 * MIB),
+            ..script.clone()
+        };
+        world.origin.script(path, cut);
+        let mut response = world.open(&Request::get(path)).await;
+        assert!(response.cache_status().contains("stored"), "{response:?}");
+        response.rest().await.unwrap_err();
         assert_eq!(world.ranges(path).await, []);
+
+        world.origin.script(path, script);
+        world.view(&Request::get(path), content).await;
+        world.stored(path, &[(0, LENGTH)]).await;
+        let view = world.hit(&Request::get(path), content).await;
+        assert_eq!(view.head.get("content-length"), Some("20971521"));
+        let part = world
+            .hit(&Request::get(path).range("20000000-"), content)
+            .await;
+        part.expect(206, &[]);
     }
 }
 

@@ -1,0 +1,116 @@
+//! Bodies whose length only their clean end tells.
+
+use std::time::Duration;
+
+use viewcache_protocol::{
+    Decision, FillId, Generation, GenerationId, MAX_COMPLETE_LENGTH, Outcome, Profile,
+};
+
+use crate::harness::{MEMORABLE_HIT, Sidecar, generation};
+use crate::origin::{Origin, Script, body};
+
+const N: u64 = 700_000;
+
+/// What is known of it before its end.
+fn unknown() -> (Generation, GenerationId) {
+    let generation = generation(1, MAX_COMPLETE_LENGTH);
+    let id = generation.id(Profile::Generic, "");
+    (generation, id)
+}
+
+async fn sidecar(dir: &std::path::Path) -> (Origin, Sidecar) {
+    let origin = Origin::start(Script {
+        complete_length: N,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir, origin.addr, &[]).await;
+    (origin, sidecar)
+}
+
+async fn chunk(sidecar: &Sidecar, fill: FillId, start: u64, end: u64) -> u16 {
+    let bytes = body(1, start, end);
+    sidecar
+        .chunk(fill, unknown().1, start, bytes)
+        .await
+        .status
+        .into()
+}
+
+/// Waits until the whole is stored; a hit has the bytes and needs no origin.
+async fn becomes_whole(origin: &Origin, sidecar: &Sidecar) {
+    sidecar.stored(N).await;
+    assert_eq!(sidecar.entity().await["complete_length"], N);
+    assert_eq!(sidecar.decide("").await, MEMORABLE_HIT);
+    let got = sidecar.routed("100-").await;
+    assert_eq!(got.status, 206);
+    assert!(got.whole && got.body == body(1, 100, N), "wrong bytes");
+    assert_eq!(origin.sent(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_stored_when_its_end_is_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let (origin, sidecar) = sidecar(dir.path()).await;
+    let fill = sidecar.granted("").await;
+    sidecar.begin_open_ended(fill, &unknown().0).await;
+    for (start, end) in [(300_000, 500_000), (0, 300_000)] {
+        assert_eq!(chunk(&sidecar, fill, start, end).await, 204);
+    }
+    // Nobody waits for it meanwhile, and nothing of it is used.
+    assert!(matches!(sidecar.decide("").await, Decision::Miss { .. }));
+    assert_eq!(sidecar.entity().await["cached_bytes"], 0);
+    assert_eq!(chunk(&sidecar, fill, 500_000, N).await, 204);
+    sidecar.end_at(fill, Some(N), Outcome::Complete).await;
+    becomes_whole(&origin, &sidecar).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_messages_may_come_in_any_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (origin, sidecar) = sidecar(dir.path()).await;
+    let fill = sidecar.granted("").await;
+    let early = chunk(&sidecar, fill, 0, 400_000);
+    let (early, ()) = tokio::join!(early, async {
+        sidecar.end_at(fill, Some(N), Outcome::Complete).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        sidecar.begin_open_ended(fill, &unknown().0).await;
+    });
+    assert_eq!(early, 204);
+    assert_eq!(chunk(&sidecar, fill, 400_000, N).await, 204);
+    becomes_whole(&origin, &sidecar).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_it_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_origin, sidecar) = sidecar(dir.path()).await;
+    let fill = sidecar.granted("").await;
+    sidecar.begin_open_ended(fill, &unknown().0).await;
+    assert_eq!(chunk(&sidecar, fill, 0, 400_000).await, 204);
+    sidecar
+        .end_at(fill, Some(400_000), Outcome::Abandoned)
+        .await;
+    // Whatever of it comes later is dead.
+    assert_eq!(chunk(&sidecar, fill, 400_000, N).await, 410);
+    assert_eq!(
+        sidecar.manage("GET", "/v1/entities").await.body,
+        b"{\"items\":[],\"next\":null}"
+    );
+    assert!(matches!(sidecar.decide("").await, Decision::Miss { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_that_was_dropped_leaves_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let (origin, sidecar) = sidecar(dir.path()).await;
+    let fill = sidecar.granted("").await;
+    sidecar.begin_open_ended(fill, &unknown().0).await;
+    assert_eq!(chunk(&sidecar, fill, 0, 300_000).await, 204);
+    assert_eq!(chunk(&sidecar, fill, 400_000, N).await, 204);
+    sidecar.end_at(fill, Some(N), Outcome::Complete).await;
+    sidecar.stored(N - 100_000).await;
+    let got = sidecar.routed("").await;
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    assert_eq!(origin.sent(), 100_000);
+}
