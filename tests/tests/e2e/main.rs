@@ -23,6 +23,7 @@ mod memory;
 mod partial;
 mod ranges;
 mod remembered;
+mod replays;
 mod restart;
 mod scale_out;
 mod stack;
