@@ -147,6 +147,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             mut source,
             reason,
             status,
+            upstream,
             followed,
         } = found;
         let whole;
@@ -245,6 +246,14 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
                 let parts = Parts::new(&snapshot, &parts);
                 (Head::multipart(&snapshot, &parts, status, now), parts)
             }
+        };
+        let head = match source
+            .as_ref()
+            .and_then(Source::upstream)
+            .or(upstream.as_deref())
+        {
+            Some(upstream) => head.behind(upstream),
+            None => head,
         };
         // More failures than these end the response anyway.
         let failures = mpsc::channel(8);

@@ -127,6 +127,10 @@ async fn serve(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
         };
         tokio::time::sleep(script.latency).await;
         let answer = Answer::new(&script, &head);
+        if script.early_hints {
+            let hints = b"HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n";
+            stream.write_all(hints).await?;
+        }
         stream.write_all(answer.head.as_bytes()).await?;
         if head.method() != "HEAD" {
             let note = |bytes| lock(state).seen[index].sent += bytes;
@@ -174,7 +178,12 @@ async fn send_body(
         }
     }
     if answer.chunked && answer.cut.is_none() {
-        stream.write_all(b"0\r\n\r\n").await?;
+        let trailer = match script.framing {
+            Framing::Trailed => "x-sum: 1\r\n",
+            _ => "",
+        };
+        let last = format!("0\r\n{trailer}\r\n");
+        stream.write_all(last.as_bytes()).await?;
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ pub(super) struct Found {
     pub(super) reason: Forward,
     /// How the origin has answered about a stale generation, if it did.
     pub(super) status: Option<u16>,
+    /// What the caches on the way to the origin have said then.
+    pub(super) upstream: Option<String>,
     /// Whether another's request was waited for.
     pub(super) followed: bool,
 }
@@ -65,6 +67,7 @@ pub(super) async fn generation(
                     source: None,
                     reason,
                     status: None,
+                    upstream: None,
                     followed,
                 });
             }
@@ -93,9 +96,9 @@ pub(super) async fn generation(
             }
         };
         let discovered = Source::discover(service, lead, wanted, asker, deadline).await;
-        let (source, status) = match discovered {
-            Ok(Discovery::Source(source)) => (Some(source), None),
-            Ok(Discovery::Same) => (None, Some(304)),
+        let (source, status, upstream) = match discovered {
+            Ok(Discovery::Source(source)) => (Some(source), None, None),
+            Ok(Discovery::Same { upstream }) => (None, Some(304), upstream),
             Err(error) => {
                 let excused = live.state().excused(live.id, SystemTime::now());
                 let Some((snapshot, status)) = excused.zip(error.failure()) else {
@@ -107,6 +110,7 @@ pub(super) async fn generation(
                     source: None,
                     reason,
                     status: Some(status),
+                    upstream: None,
                     followed,
                 });
             }
@@ -131,6 +135,7 @@ pub(super) async fn generation(
             source,
             reason,
             status,
+            upstream,
             followed,
         });
     }

@@ -145,6 +145,16 @@ impl Head {
         }
     }
 
+    /// The same, behind what caches nearer to the origin have said of this request
+    /// (RFC 9211 section 2).
+    pub fn behind(mut self, upstream: &str) -> Self {
+        let ours = self.headers.iter_mut().find(|(n, _)| n == "cache-status");
+        if let Some((_, ours)) = ours {
+            *ours = format!("{upstream}, {ours}");
+        }
+        self
+    }
+
     /// The metric label.
     pub const fn outcome(&self) -> &'static str {
         if self.hit { "hit" } else { "partial" }

@@ -112,6 +112,8 @@ pub(super) struct Source {
     generation: GenerationId,
     seq: u64,
     status: u16,
+    /// What the caches on the way to the origin say.
+    upstream: Option<String>,
     body: Incoming,
     /// Offset of the next byte to arrive.
     at: u64,
@@ -133,7 +135,10 @@ pub(super) enum Discovery {
     /// A generation, with bytes of it.
     Source(Source),
     /// The stale one is still the one.
-    Same,
+    Same {
+        /// What the caches on the way to the origin say.
+        upstream: Option<String>,
+    },
 }
 
 impl Source {
@@ -250,7 +255,7 @@ impl Source {
         let opened = Self::ask(service, lead, question).await;
         let label = match &opened {
             Ok(Discovery::Source(_)) => "ok",
-            Ok(Discovery::Same) => "not-modified",
+            Ok(Discovery::Same { .. }) => "not-modified",
             Err(error) => error.label(),
         };
         service
@@ -280,10 +285,11 @@ impl Source {
             .await?;
         let status = response.status().as_u16();
         let headers = text_headers(&response);
+        let upstream = cache_status(&headers);
         if let (304, &Under::Other(validator)) = (status, under)
             && service.refresh(lead.live(), validator, &headers)
         {
-            return Ok(Discovery::Same);
+            return Ok(Discovery::Same { upstream });
         }
         let judged = Transfer::judge(asked, status, &headers);
         let mut transfer = judged.map_err(|reason| SourceError::Declined {
@@ -315,6 +321,7 @@ impl Source {
             generation,
             seq,
             status,
+            upstream,
             body: response.into_body(),
             at: bytes.start(),
             end: bytes.end(),
@@ -323,6 +330,10 @@ impl Source {
 
     pub(super) const fn status(&self) -> u16 {
         self.status
+    }
+
+    pub(super) fn upstream(&self) -> Option<&str> {
+        self.upstream.as_deref()
     }
 
     pub(super) const fn seq(&self) -> u64 {
@@ -361,6 +372,14 @@ impl Source {
         }
         Ok(None)
     }
+}
+
+/// The members of Cache-Status that are there already: those of caches nearer to the origin
+/// (RFC 9211 section 2).
+fn cache_status(headers: &[(String, String)]) -> Option<String> {
+    let lines = headers.iter().filter(|(name, _)| name == "cache-status");
+    let lines: Vec<&str> = lines.map(|(_, value)| value.as_str()).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 /// Header fields whose value is text; another says nothing that is understood here.

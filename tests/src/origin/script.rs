@@ -15,6 +15,8 @@ pub enum Framing {
     Length,
     /// Chunked.
     Chunked,
+    /// The same, with a trailer.
+    Trailed,
     /// The end of the connection.
     Close,
 }
@@ -39,6 +41,8 @@ pub struct Script {
     pub content: Content,
     /// ETag.
     pub etag: Option<String>,
+    /// The ETag of a 304, when that is another.
+    pub mistakes: Option<String>,
     /// Last-Modified.
     pub last_modified: Option<String>,
     /// Further fields.
@@ -53,6 +57,8 @@ pub struct Script {
     pub cut_after: Option<u64>,
     /// How the body's end is told.
     pub framing: Framing,
+    /// Whether a 103 comes first (RFC 8297).
+    pub early_hints: bool,
     /// What becomes of a Range.
     pub ranges: Ranges,
     /// Whatever is asked, the answer is this status without a body.
@@ -65,6 +71,7 @@ impl Script {
         Self {
             content,
             etag: Some("\"v1\"".to_owned()),
+            mistakes: None,
             last_modified: None,
             fields: vec![
                 ("content-type".to_owned(), "video/mp4".to_owned()),
@@ -75,6 +82,7 @@ impl Script {
             gate: None,
             cut_after: None,
             framing: Framing::Length,
+            early_hints: false,
             ranges: Ranges::Honored,
             fails_with: None,
         }
@@ -174,7 +182,10 @@ impl Answer {
             let _ = write!(head, "{name}: {value}\r\n");
         };
         let fields = [
-            ("etag", &script.etag),
+            match &script.mistakes {
+                mistake @ Some(_) if not_modified => ("etag", mistake),
+                _ => ("etag", &script.etag),
+            },
             ("last-modified", &script.last_modified),
         ];
         for (name, value) in fields {
@@ -201,13 +212,17 @@ impl Answer {
             _ if not_modified => {}
             Framing::Length => field("content-length", &(bytes.1 - bytes.0).to_string()),
             Framing::Chunked => field("transfer-encoding", "chunked"),
+            Framing::Trailed => {
+                field("transfer-encoding", "chunked");
+                field("trailer", "x-sum");
+            }
             Framing::Close => field("connection", "close"),
         }
         head += "\r\n";
         Self {
             head,
             bytes,
-            chunked: script.framing == Framing::Chunked && !not_modified,
+            chunked: matches!(script.framing, Framing::Chunked | Framing::Trailed) && !not_modified,
             cut: script.cut_after,
         }
     }

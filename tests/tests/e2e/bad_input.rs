@@ -90,10 +90,14 @@ async fn a_body_that_ends_with_its_connection_is_not_stored() {
 async fn a_chunked_body_is_stored_when_its_end_is_clean() {
     const LENGTH: u64 = 20 * MIB + 1;
     let world = World::start().await;
-    for (path, etag) in [("/chunked", Some("\"v1\"")), ("/nameless", None)] {
+    for (path, etag, framing) in [
+        ("/chunked", Some("\"v1\""), Framing::Chunked),
+        ("/nameless", None, Framing::Chunked),
+        ("/trailed", Some("\"v1\""), Framing::Trailed),
+    ] {
         let content = world.serve(path, LENGTH);
         let script = Script {
-            framing: Framing::Chunked,
+            framing,
             etag: etag.map(str::to_owned),
             ..Script::new(content)
         };

@@ -1,9 +1,10 @@
 //! Every response says how it was answered.
 
 use e2e::client::Request;
+use e2e::content::Content;
 use e2e::origin::Script;
 
-use crate::world::{World, parameter};
+use crate::world::{MIB, World, parameter};
 
 #[tokio::test]
 async fn every_response_tells_how_it_was_answered() {
@@ -94,4 +95,34 @@ async fn what_must_not_be_stored_says_why() {
     check("/cookie", "set-cookie", "a=b", "detail=set-cookie").await;
     check("/vary", "vary", "cookie", "detail=vary").await;
     check("/encoded", "content-encoding", "gzip", "detail=encoding").await;
+}
+
+/// RFC 9211 section 2: the list is of the caches that have handled the request, nearest to the
+/// origin first. What they said of another request, whose response was stored, is not of it.
+#[tokio::test]
+async fn other_caches_are_told_before_ours() {
+    let world = World::start().await;
+    let content = Content::new("/v", MIB);
+    let edge = Script::new(content).field("cache-status", "Edge; hit; ttl=5");
+    world.origin.script("/v", edge);
+    let told = async |range: &str| {
+        let request = Request::get("/v").range(range);
+        let mut response = request.send(world.stack.ingress()).await.unwrap();
+        response.rest().await.unwrap();
+        let fields = response.head.fields.iter();
+        let lines = fields.filter(|(name, _)| name == "cache-status");
+        let lines: Vec<&str> = lines.map(|(_, value)| value.as_str()).collect();
+        lines.join(", ")
+    };
+    assert_eq!(
+        told("200000-299999").await,
+        "Edge; hit; ttl=5, viewcache; fwd=uri-miss; stored"
+    );
+    world.stored("/v", &[(200_000, 300_000)]).await;
+    let hit = told("200000-200999").await;
+    assert!(hit.starts_with("viewcache; hit"), "{hit}");
+    assert_eq!(
+        told("150000-249999").await,
+        "Edge; hit; ttl=5, viewcache; fwd=partial; fwd-status=206; stored"
+    );
 }

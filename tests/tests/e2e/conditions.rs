@@ -78,6 +78,12 @@ async fn conditions_are_judged_from_what_is_stored() {
         let view = world.view(&get(&fields), content).await;
         assert_eq!(view.status, status, "{fields:?}: {view:?}");
         assert!(view.is_hit(), "{fields:?}: {view:?}");
+        if status == 206 {
+            // RFC 9110 section 15.3.7.
+            for name in ["content-range", "etag", "cache-control", "date"] {
+                assert!(view.head.get(name).is_some(), "{name}: {view:?}");
+            }
+        }
         if status == 304 {
             // RFC 9110 section 15.4.5.
             for name in ["etag", "cache-control", "date", "age"] {

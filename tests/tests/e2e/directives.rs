@@ -49,6 +49,8 @@ async fn only_what_is_stored_for_whom_wants_nothing_else() {
     let only = || Request::get("/v").field("cache-control", "only-if-cached");
     let refused = only().send(world.stack.ingress()).await.unwrap();
     assert_eq!(refused.status, 504);
+    // It is nobody's response (RFC 9211 section 2).
+    assert_eq!(refused.head.get("cache-status"), None);
     assert!(world.origin.seen_at_all().is_empty());
     let part = Request::get("/v").range("0-999");
     world.view(&part, content).await;

@@ -2,8 +2,10 @@
 
 use e2e::client::Request;
 use e2e::origin::{Gate, Script};
+use e2e::poll::until;
+use tokio::task::JoinSet;
 
-use crate::world::{MIB, World};
+use crate::world::{MIB, SOON, World};
 
 #[tokio::test]
 async fn every_byte_that_passed_is_stored() {
@@ -60,4 +62,42 @@ async fn less_than_a_chunk_counts_too() {
     drop(viewer);
     world.stored("/v", &[(500_000, 500_100)]).await;
     gate.open();
+}
+
+/// Players that seek, and readers that open and close: on what is not stored, half stored, and
+/// stored.
+#[tokio::test]
+async fn very_many_viewers_that_leave_leave_nothing_behind() {
+    const VIEWERS: u64 = 300;
+    let world = World::start().await;
+    let paths = ["/a", "/b", "/c"];
+    let contents = paths.map(|path| world.serve(path, 16 * MIB));
+    for _ in 0..3 {
+        let mut viewers = JoinSet::new();
+        for n in 0..VIEWERS {
+            let which = (n % 3) as usize;
+            let (path, content) = (paths[which], contents[which]);
+            let start = n * 7_919 * 1_013 % (15 * MIB);
+            let request = Request::get(path).range(&format!("{start}-"));
+            let ingress = world.stack.ingress();
+            viewers.spawn(async move {
+                let mut response = request.send(ingress).await.unwrap();
+                assert_eq!(response.status, 206);
+                let some = response.take((n * 997 % 200_000) as usize).await.unwrap();
+                content.check(start, &some).unwrap();
+            });
+        }
+        while let Some(left) = viewers.join_next().await {
+            left.unwrap();
+        }
+    }
+    for (path, content) in paths.into_iter().zip(contents) {
+        let quiet = until("nobody is left", SOON, async || {
+            let entity = world.entity(path).await?;
+            (entity["viewers"] == 0 && entity["fills"] == 0).then_some(())
+        });
+        quiet.await.unwrap();
+        world.becomes_hit(&Request::get(path), content).await;
+    }
+    world.filter_lives().await;
 }

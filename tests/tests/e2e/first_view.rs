@@ -123,3 +123,24 @@ async fn queries_are_entities_of_their_own() {
     }
     assert_eq!(world.origin.seen("/v").len(), 2);
 }
+
+/// RFC 9110 section 15.2: what comes before the response is none, and is not stored.
+#[tokio::test]
+async fn early_hints_are_no_response() {
+    let world = World::start().await;
+    let content = world.serve("/v", MIB);
+    let hinting = Script {
+        early_hints: true,
+        ..Script::new(content)
+    };
+    world.origin.script("/v", hinting);
+    let part = Request::get("/v").range("0-99999");
+    let view = world.view(&part, content).await;
+    view.expect(206, &["fwd=uri-miss", "stored"]);
+    world.stored("/v", &[(0, 100_000)]).await;
+    let view = world.view(&Request::get("/v"), content).await;
+    view.expect(200, &["fwd=partial"]);
+    world.stored("/v", &[(0, MIB)]).await;
+    let view = world.hit(&Request::get("/v"), content).await;
+    assert_eq!(view.head.get("link"), None);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::client::Request;
 use e2e::content::Content;
-use e2e::origin::Script;
+use e2e::origin::{Script, Seen};
 use e2e::poll::until;
 
 use crate::world::{SOON, World, parameter};
@@ -150,4 +150,51 @@ async fn a_stale_answer_is_given_while_the_origin_fails() {
     world.origin.script("/v", failing);
     let view = world.view(&Request::get("/v"), content).await;
     view.expect(503, &["fwd=bypass", "detail=failover"]);
+}
+
+/// RFC 9111 section 4.3.4: a 304 freshens what has its validator.
+#[tokio::test]
+async fn a_304_of_another_version_freshens_nothing() {
+    let (world, content) = stored("max-age=1").await;
+    becomes_stale(&world).await;
+    let mistaken = Script {
+        mistakes: Some("\"v9\"".to_owned()),
+        ..script(content, "max-age=3600")
+    };
+    world.origin.script("/v", mistaken);
+    let view = world.view(&Request::get("/v"), content).await;
+    assert_eq!(view.status, 200);
+    assert!(!view.cache_status.contains("304"), "{view:?}");
+    let seen = world.origin.seen("/v");
+    let validated = |seen: &&Seen| seen.head.get("if-none-match").is_some();
+    assert_eq!(seen.iter().filter(validated).count(), 1);
+    assert_eq!(seen.last().unwrap().sent, LENGTH, "the origin's own answer");
+}
+
+/// RFC 9111 section 3.3: a gap is no part of what may be served stale.
+#[tokio::test]
+async fn what_is_missing_of_a_stale_entity_is_the_origins() {
+    let world = World::start().await;
+    let content = Content::new("/v", LENGTH);
+    let lenient = "max-age=1, stale-while-revalidate=60, stale-if-error=60";
+    world.origin.script("/v", script(content, lenient));
+    let get = |range| Request::get("/v").range(range);
+    world.view(&get("0-99999"), content).await;
+    world.stored("/v", &[(0, 100_000)]).await;
+    becomes_stale(&world).await;
+    let sent = world.origin.sent("/v");
+    let view = world.view(&get("50000-149999"), content).await;
+    assert_eq!((view.status, view.bytes), (206, (50_000, 150_000)));
+    assert!(!view.is_hit(), "{view:?}");
+    assert!(sent + 50_000 <= world.origin.sent("/v"));
+    becomes_stale(&world).await;
+    let failing = Script {
+        fails_with: Some(503),
+        ..script(content, "no-store")
+    };
+    world.origin.script("/v", failing);
+    let view = world.view(&get("0-99999"), content).await;
+    assert_eq!(view.status, 206, "{view:?}");
+    let view = world.view(&get("200000-"), content).await;
+    assert_eq!(view.status, 503, "{view:?}");
 }

@@ -1,9 +1,11 @@
-//! A viewer that speaks HTTP/2, by curl.
+//! A viewer that speaks HTTP/2, by curl, and an origin that does, by another Envoy.
 
 use std::process::{Command, Output};
 
-use e2e::client::HOST;
+use e2e::client::{HOST, Request};
 use e2e::content::Content;
+use e2e::envoy_config::OriginUrl;
+use e2e::origin::Script;
 
 use crate::world::{MIB, World, parameter};
 
@@ -75,4 +77,44 @@ async fn a_viewer_over_http2_gets_the_same() {
     check(None, &["hit"]).await;
     check(Some((MIB - 5, MIB + 5)), &["hit"]).await;
     world.counted("remembered", 1).await;
+}
+
+#[tokio::test]
+async fn an_origin_over_http2_is_cached_alike() {
+    // Its egress listener takes HTTP/2 and passes on to the origin.
+    let far = World::start().await;
+    let near = World::with(|options| {
+        options.origin = OriginUrl::http(far.stack.egress());
+        options.edits.push((
+            "explicit_http_config: {http_protocol_options: {}}".to_owned(),
+            "explicit_http_config: {http2_protocol_options: {}}".to_owned(),
+        ));
+    })
+    .await;
+    let content = far.serve("/v", 8 * MIB + 5);
+    let get = |range| Request::get("/v").range(range);
+    let view = near.view(&get("0-999999"), content).await;
+    view.expect(206, &["fwd=uri-miss", "stored"]);
+    near.stored("/v", &[(0, 1_000_000)]).await;
+    near.hit(&get("5-999999"), content).await;
+    let view = near.view(&Request::get("/v"), content).await;
+    view.expect(200, &["fwd=partial", "stored"]);
+    near.stored("/v", &[(0, 8 * MIB + 5)]).await;
+    assert_eq!(far.origin.sent("/v"), 8 * MIB + 5, "each byte once");
+    let stats =
+        e2e::management::envoy_stat(near.stack.admin(), "cluster.origin.upstream_cx_http2_total");
+    assert!(0 < stats.await.unwrap(), "it was HTTP/1.1");
+
+    // A stream that is reset: what came is kept, and the rest is asked for again.
+    let content = far.serve("/cut", 4 * MIB);
+    let cut = Script {
+        cut_after: Some(MIB + 77),
+        ..Script::new(content)
+    };
+    far.origin.script("/cut", cut);
+    let mut response = near.open(&Request::get("/cut")).await;
+    response.rest().await.unwrap_err();
+    let view = near.view(&Request::get("/cut"), content).await;
+    assert_eq!(view.bytes, (0, 4 * MIB));
+    near.becomes_hit(&Request::get("/cut"), content).await;
 }
