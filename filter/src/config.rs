@@ -1,12 +1,17 @@
 //! The plugin's configuration: JSON text to [`Config`]. Conversion is the only validation, and
 //! every error names the field and the value, because `envoy --mode validate` prints it.
 
+mod profiles;
+
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 use viewcache_protocol::Profile;
+
+use crate::profile::Rules;
 
 /// The most memory that Envoy gives one VM, and so the most that can be meant by a budget.
 const MAX_BUDGET: usize = 1024 * 1024 * 1024;
@@ -18,7 +23,10 @@ const MAX_CHUNK: usize = 4 * 1024 * 1024;
 /// What the filter runs by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// How URLs become entities. Default `generic`: it assumes nothing about the origin.
+    /// The operator's profiles: the first whose path is the request's says what its entity is.
+    /// Default none.
+    pub profiles: Vec<Rules>,
+    /// How all other URLs become entities. Default `generic`: it assumes nothing about the origin.
     pub profile: Profile,
     /// Prefixes of the paths for which the cache is consulted. Default `/`, every path: which
     /// requests come here at all is better said in Envoy's routes.
@@ -65,6 +73,7 @@ pub struct MirrorLimits {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            profiles: Vec::new(),
             profile: Profile::Generic,
             paths: vec!["/".to_owned()],
             authorities: Vec::new(),
@@ -100,7 +109,7 @@ pub enum ConfigError {
     #[error("{field}: {value} is not {expected}")]
     Value {
         /// The field.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// Its value as written.
         value: String,
         /// What it must be.
@@ -124,6 +133,7 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields, default)]
 struct Written {
     profile: Option<Value>,
+    profiles: Option<Value>,
     paths: Option<Value>,
     authorities: Option<Value>,
     decide_cluster: Option<Value>,
@@ -203,6 +213,9 @@ impl Config {
             PROFILE,
             profile,
         )?;
+        if let Some(written) = &written.profiles {
+            config.profiles = profiles::read(written)?;
+        }
         set(&mut config.paths, "paths", written.paths, PATHS, paths)?;
         set(
             &mut config.authorities,
@@ -276,7 +289,7 @@ fn set<T>(
 ) -> Result<(), ConfigError> {
     let Some(value) = written else { return Ok(()) };
     let error = || ConfigError::Value {
-        field,
+        field: field.into(),
         value: value.to_string(),
         expected,
     };
@@ -285,7 +298,11 @@ fn set<T>(
 }
 
 fn profile(value: &Value) -> Option<Profile> {
-    value.as_str()?.parse().ok()
+    match value.as_str()? {
+        "generic" => Some(Profile::Generic),
+        "youtube" => Some(Profile::Youtube),
+        _ => None,
+    }
 }
 
 fn paths(value: &Value) -> Option<Vec<String>> {

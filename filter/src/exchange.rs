@@ -4,14 +4,15 @@
 
 mod effect;
 mod filling;
+mod granted;
 mod note;
 
 use std::mem;
 use std::rc::Rc;
 
 use viewcache_protocol::{
-    Asked, Begin, CacheStatus, DecideRequest, Decision, EntityKey, FillId, Forward, Invalidate,
-    Outcome, PROTOCOL_VERSION, Route, Selecting, Transfer, Wanted, header,
+    DecideRequest, Decision, EntityKey, Forward, Invalidate, Outcome, PROTOCOL_VERSION, Route,
+    Selecting, Wanted, header,
 };
 
 use crate::budget::{Budget, Lease};
@@ -19,27 +20,14 @@ use crate::callout::Failure;
 use crate::config::Config;
 use crate::counter::Counter;
 use crate::head::{RequestHead, ResponseHead};
-use crate::mirror::Mirror;
 use crate::profile::{self, BypassReason};
 use crate::remembered::Recalled;
 
 use filling::{Filling, end};
+use granted::Granted;
 use note::Note;
 
 pub use effect::{Effect, Event};
-
-/// A grant that waits for the response.
-#[derive(Debug)]
-struct Granted {
-    /// What was asked of the origin.
-    wanted: Wanted,
-    /// By what of the request its answer may be selected.
-    selecting: Selecting,
-    /// Why it was asked.
-    forward: Forward,
-    /// What mirror messages name the fill by.
-    fill: FillId,
-}
 
 /// A request whose decision is awaited.
 #[derive(Debug)]
@@ -164,7 +152,9 @@ impl Exchange {
                 State::Over
             }
             (State::Granted(granted), Event::Response(head)) => {
-                self.response(granted, head, &mut effects)
+                let lease = || Lease::start(&self.budget, self.config.mirror);
+                let filling = granted.answered(head, lease, &mut effects);
+                filling.map_or(State::Over, State::Filling)
             }
             (State::Granted(granted), Event::Done) => {
                 let key = granted.wanted.key;
@@ -230,6 +220,7 @@ impl Exchange {
                     selecting,
                     forward: forward.into(),
                     fill: grant.fill,
+                    admission: grant.admission,
                 };
                 (Counter::Miss, State::Granted(granted))
             }
@@ -271,81 +262,6 @@ impl Exchange {
             effects.push(note.annotate());
         }
         State::Over
-    }
-
-    /// The origin's response to a miss that may be mirrored.
-    fn response(&self, granted: Granted, head: &ResponseHead, effects: &mut Vec<Effect>) -> State {
-        let Granted {
-            wanted,
-            selecting,
-            forward,
-            fill,
-        } = granted;
-        let status = head.status();
-        let annotate = |stored, detail| {
-            let status = CacheStatus::Forwarded {
-                reason: forward,
-                // For an unknown entity the response's own status says it all.
-                status: (forward != Forward::UriMiss).then_some(status),
-                stored,
-                collapsed: false,
-                detail,
-            };
-            Effect::Annotate(status.to_string())
-        };
-        let asked = Asked {
-            open_ended: true,
-            ..wanted.asked()
-        };
-        let judged = head
-            .texts()
-            .and_then(|headers| Transfer::judge(&asked, status, &headers));
-        let transfer = match judged {
-            Ok(transfer) => transfer,
-            Err(reason) => {
-                effects.push(Effect::Count(Counter::MirrorDeclined));
-                effects.push(annotate(false, Some(reason.as_str())));
-                // What a condition or an unsatisfiable range got says nothing of the entity.
-                let outcome = match status {
-                    304 | 412 | 416 => Outcome::Abandoned,
-                    _ => Outcome::Declined(reason),
-                };
-                effects.push(end(fill, wanted.key, None, outcome));
-                return State::Over;
-            }
-        };
-        if head.end_of_stream {
-            effects.push(annotate(false, Some("no-body")));
-            effects.push(end(fill, wanted.key, None, Outcome::Abandoned));
-            return State::Over;
-        }
-        let generation = transfer
-            .generation
-            .id(wanted.key.profile(), &fill.to_string());
-        let lease = Lease::start(&self.budget, self.config.mirror);
-        let mirror = Mirror::new(transfer.range, lease);
-        if mirror.active() {
-            effects.push(Effect::Count(Counter::MirrorStarted));
-            effects.push(annotate(true, None));
-            let begin = Begin {
-                version: PROTOCOL_VERSION,
-                key: wanted.key.clone(),
-                generation: transfer.generation,
-                range: transfer.range,
-                headers: transfer.headers,
-                selecting,
-                open_ended: transfer.open_ended,
-            };
-            effects.push(Effect::Begin { fill, begin });
-        } else {
-            // Nobody has to wait for a fill that does not come; what is delivered is still told at
-            // the end.
-            effects.push(Effect::Count(Counter::MirrorShed));
-            effects.push(annotate(false, Some("shed")));
-            effects.push(end(fill, wanted.key.clone(), None, Outcome::Abandoned));
-        }
-        let filling = Filling::new(wanted.key, fill, generation, mirror, transfer.open_ended);
-        State::Filling(filling)
     }
 }
 

@@ -1,7 +1,9 @@
 //! From a request's head to the entity and the range it wants, or the reason for which the cache
 //! is not consulted.
 
+mod own;
 mod query;
+mod template;
 mod youtube;
 
 use viewcache_protocol::{
@@ -11,6 +13,9 @@ use viewcache_protocol::{
 
 use crate::config::Config;
 use crate::head::{Fields, RequestHead};
+pub use own::{Key, Part, Rules};
+use query::Twice;
+pub use template::Template;
 
 /// Why the cache is not consulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,12 +103,32 @@ impl From<RangeError> for BypassReason {
     }
 }
 
+impl From<Twice> for BypassReason {
+    fn from(_: Twice) -> Self {
+        Self::ConflictingParameters
+    }
+}
+
 /// What the profile reads from the URL.
 struct Url<'a> {
     scheme: &'a str,
     authority: String,
     /// Path and query.
     target: &'a str,
+}
+
+impl<'a> Url<'a> {
+    fn path(&self) -> &'a str {
+        self.split().0
+    }
+
+    fn query(&self) -> &'a str {
+        self.split().1
+    }
+
+    fn split(&self) -> (&'a str, &'a str) {
+        self.target.split_once('?').unwrap_or((self.target, ""))
+    }
 }
 
 /// Turns a request into what it wants.
@@ -118,6 +143,10 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
         _ => return Err(BypassReason::Method),
     };
     let url = url(config, fields)?;
+    let rules = rules(config, &url);
+    if head_only && rules.is_some_and(|rules| !rules.head) {
+        return Err(BypassReason::Method);
+    }
     judge(head)?;
     if config.client_directives {
         directives(fields)?;
@@ -129,10 +158,7 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
         true => (None, Vec::new()),
         false => ranges(fields)?,
     };
-    let mut wanted = match config.profile {
-        Profile::Generic => generic(&url)?,
-        Profile::Youtube => youtube::identify(url.target)?,
-    };
+    let mut wanted = entity(config, &url, fields)?;
     if wanted.range.is_some() && (range.is_some() || !parts.is_empty()) {
         return Err(BypassReason::SeveralRanges);
     }
@@ -146,6 +172,20 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
         conditions,
         selecting,
     })
+}
+
+/// The operator's profile of a URL, if it has one.
+fn rules<'a>(config: &'a Config, url: &Url<'_>) -> Option<&'a Rules> {
+    config.profiles.iter().find(|rules| rules.matches(url))
+}
+
+/// The entity of a URL, and what else the URL tells.
+fn entity(config: &Config, url: &Url<'_>, fields: &Fields) -> Result<Wanted, BypassReason> {
+    match (rules(config, url), config.profile) {
+        (Some(rules), _) => rules.identify(url, fields),
+        (None, Profile::Youtube) => youtube::identify(url.target),
+        (None, _) => generic(url),
+    }
 }
 
 /// Whether the request says nothing by which its answer could differ from another's for the same
@@ -167,11 +207,12 @@ pub fn only_if_cached(config: &Config, head: &RequestHead) -> bool {
 pub fn changed(config: &Config, head: &RequestHead) -> Option<EntityKey> {
     let safe: [&[u8]; 5] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"CONNECT"];
     let method = head.fields.first(":method")?;
-    if safe.contains(&method) || config.profile.immutable() {
+    if safe.contains(&method) {
         return None;
     }
     let url = url(config, &head.fields).ok()?;
-    generic(&url).ok().map(|wanted| wanted.key)
+    let key = entity(config, &url, &head.fields).ok()?.key;
+    (!key.profile().immutable()).then_some(key)
 }
 
 fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason> {
@@ -280,7 +321,7 @@ fn generic(url: &Url<'_>) -> Result<Wanted, BypassReason> {
 
 /// The key, or why the URL does not make one.
 fn key(profile: Profile, rest: &str) -> Result<EntityKey, BypassReason> {
-    let prefix = profile.as_str().len().saturating_add(1);
+    let prefix = profile.tag().len().saturating_add(1);
     let too_long = EntityKey::MAX_LEN < rest.len().saturating_add(prefix);
     EntityKey::new(profile, rest).map_err(|_| {
         if too_long {
@@ -289,6 +330,14 @@ fn key(profile: Profile, rest: &str) -> Result<EntityKey, BypassReason> {
             BypassReason::UnreadableHeader
         }
     })
+}
+
+/// A range in the URL: `a-b` or `a-`; there is no suffix form.
+fn query_range(text: &str) -> Result<RangeSpec, BypassReason> {
+    match text.parse()? {
+        RangeSpec::Suffix { .. } => Err(BypassReason::MalformedRange),
+        range => Ok(range),
+    }
 }
 
 /// The whole of an entity, of which the URL says no more.

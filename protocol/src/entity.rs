@@ -6,48 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-/// How a URL is turned into an entity key, and which rules its responses follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// Any URL is one entity; HTTP's caching rules apply.
-    Generic,
-    /// `/videoplayback` URLs: signed, expiring, with a video id and an itag.
-    Youtube,
-}
-
-impl Profile {
-    /// The name used in configuration, keys and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Generic => "generic",
-            Self::Youtube => "youtube",
-        }
-    }
-
-    /// Whether the operator, by choosing this profile, lets `private` responses be stored.
-    pub const fn stores_private(self) -> bool {
-        matches!(self, Self::Youtube)
-    }
-
-    /// Whether the key alone names the bytes, so that an entity never goes stale and transfers
-    /// without a validator may be combined.
-    pub const fn immutable(self) -> bool {
-        matches!(self, Self::Youtube)
-    }
-}
-
-impl FromStr for Profile {
-    type Err = EntityError;
-
-    fn from_str(text: &str) -> Result<Self, EntityError> {
-        match text {
-            "generic" => Ok(Self::Generic),
-            "youtube" => Ok(Self::Youtube),
-            _ => Err(EntityError::Key),
-        }
-    }
-}
+use crate::profile::Profile;
 
 /// Why a key or an identity is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -60,7 +19,7 @@ pub enum EntityError {
     Hex(usize),
 }
 
-/// The entity's identity: canonical text that begins with its profile's name and a colon.
+/// The entity's identity: canonical text that begins with its profile's tag and a colon.
 ///
 /// It is visible ASCII without spaces, so that it can be a header's value, and at most
 /// [`EntityKey::MAX_LEN`] bytes long.
@@ -79,7 +38,7 @@ impl EntityKey {
     /// # Errors
     /// When `rest` is empty, too long, or not visible ASCII.
     pub fn new(profile: Profile, rest: &str) -> Result<Self, EntityError> {
-        let text = format!("{}:{rest}", profile.as_str());
+        let text = format!("{}:{rest}", profile.tag());
         let safe = text.len() <= Self::MAX_LEN && text.bytes().all(|b| b.is_ascii_graphic());
         if safe && !rest.is_empty() {
             Ok(Self { profile, text })
@@ -292,7 +251,7 @@ mod tests {
                 Err(EntityError::Key)
             );
         }
-        assert_eq!("other:x".parse::<EntityKey>(), Err(EntityError::Key));
+        assert_eq!("Other:x".parse::<EntityKey>(), Err(EntityError::Key));
     }
 
     #[test]

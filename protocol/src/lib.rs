@@ -16,6 +16,7 @@
 )]
 #![warn(missing_docs)]
 
+pub mod admission;
 pub mod cache_control;
 pub mod cache_status;
 pub mod conditions;
@@ -23,19 +24,22 @@ pub mod content_range;
 pub mod entity;
 pub mod header;
 pub mod message;
+pub mod profile;
 pub mod range;
 pub mod transfer;
 pub mod vary;
 
+pub use admission::Admission;
 pub use cache_control::CacheControl;
 pub use cache_status::{CacheStatus, Forward};
 pub use conditions::Conditions;
 pub use content_range::ContentRange;
-pub use entity::{EntityId, EntityKey, Generation, GenerationId, Profile, Validator};
+pub use entity::{EntityId, EntityKey, Generation, GenerationId, Validator};
 pub use message::{
     Begin, ChunkHead, DecideRequest, Decision, End, FillId, Grant, Invalidate, MessageError,
     Outcome, PROTOCOL_VERSION, Route, Wanted,
 };
+pub use profile::{Allowance, OwnProfile, Profile};
 pub use range::{ByteRange, RangeError, RangeSpec};
 pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, stored_headers};
 pub use vary::Selecting;

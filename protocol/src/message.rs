@@ -11,6 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::admission::Admission;
 use crate::cache_status::Forward;
 use crate::conditions::Conditions;
 use crate::entity::{EntityId, EntityKey, Generation, GenerationId};
@@ -218,6 +219,9 @@ pub struct Grant {
     pub fill: FillId,
     /// Milliseconds until it lapses without `begin`.
     pub ttl_ms: u64,
+    /// What of the response is wanted.
+    #[serde(default, skip_serializing_if = "Admission::is_open")]
+    pub admission: Admission,
 }
 
 /// A step of the mirror protocol, each a POST to `/fills/{fill}/{step}`.
@@ -391,7 +395,8 @@ fn optional<'a, T: FromStr>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::{Profile, Validator};
+    use crate::entity::Validator;
+    use crate::profile::Profile;
 
     fn key() -> EntityKey {
         EntityKey::new(Profile::Generic, "http://a/b?c").unwrap()
@@ -467,6 +472,7 @@ mod tests {
         check(&hit(None), r#"{"decision":"hit"}"#);
         check(&hit(Some(1)), r#"{"decision":"hit","remember_ms":1}"#);
         let grant = Some(Grant {
+            admission: Admission::default(),
             fill: FillId(10),
             ttl_ms: 5000,
         });

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache_control::CacheControl;
 use crate::content_range::ContentRange;
-use crate::entity::{Generation, Profile, Validator};
+use crate::entity::{Generation, Validator};
+use crate::profile::{Allowance, Profile};
 use crate::range::{ByteRange, RangeSpec};
 use crate::vary;
 
@@ -70,6 +71,10 @@ pub enum DeclineReason {
     Private,
     /// It sets a cookie.
     SetCookie,
+    /// A content type that the operator does not want.
+    ContentType,
+    /// A complete length that the operator does not want.
+    Size,
     /// More header fields than are kept.
     Headers,
     /// A complete length beyond [`MAX_COMPLETE_LENGTH`].
@@ -90,6 +95,8 @@ impl DeclineReason {
             Self::NoStore => "no-store",
             Self::Private => "private",
             Self::SetCookie => "set-cookie",
+            Self::ContentType => "content-type",
+            Self::Size => "size",
             Self::Headers => "headers",
             Self::TooLong => "too-long",
         }
@@ -228,13 +235,13 @@ fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason>
         return Err(DeclineReason::Vary);
     }
     let control = CacheControl::of_response(fields.0);
-    if control.no_store {
+    if control.no_store && !profile.allows(Allowance::NoStore) {
         return Err(DeclineReason::NoStore);
     }
-    if control.private && !profile.stores_private() {
+    if control.private && !profile.allows(Allowance::Private) {
         return Err(DeclineReason::Private);
     }
-    if fields.all("set-cookie").next().is_some() && !profile.stores_private() {
+    if fields.all("set-cookie").next().is_some() && !profile.allows(Allowance::SetCookie) {
         return Err(DeclineReason::SetCookie);
     }
     Ok(())

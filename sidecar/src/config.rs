@@ -4,6 +4,7 @@
 mod listen;
 mod profiles;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -246,7 +247,7 @@ pub enum ConfigError {
     Malformed(PathBuf, Box<toml::de::Error>),
     /// A setting has a value that cannot be used.
     #[error("{0}: {1:?} {2}")]
-    Value(&'static str, String, &'static str),
+    Value(Cow<'static, str>, String, &'static str),
 }
 
 impl Config {
@@ -263,15 +264,15 @@ impl Config {
             .egress
             .or(file.egress)
             .unwrap_or_else(|| "http://127.0.0.1:10001".to_owned());
-        let egress: Uri = egress_text
-            .parse()
-            .map_err(|_| ConfigError::Value("egress", egress_text.clone(), "is not a URL"))?;
+        let egress: Uri = egress_text.parse().map_err(|_| {
+            ConfigError::Value("egress".into(), egress_text.clone(), "is not a URL")
+        })?;
         if egress.scheme_str() != Some("http")
             || egress.authority().is_none()
             || egress.path() != "/"
         {
             let expected = "is not http://host:port";
-            return Err(ConfigError::Value("egress", egress_text, expected));
+            return Err(ConfigError::Value("egress".into(), egress_text, expected));
         }
         let config = Self {
             data_dir: written
@@ -310,11 +311,11 @@ impl Config {
     }
 
     fn check(self) -> Result<Self, ConfigError> {
-        let at_least = |name, size: ByteSize, least: u64, expected| {
+        let at_least = |name: &'static str, size: ByteSize, least: u64, expected| {
             let enough = least <= size.bytes();
             enough
                 .then_some(())
-                .ok_or(ConfigError::Value(name, size.to_string(), expected))
+                .ok_or_else(|| ConfigError::Value(name.into(), size.to_string(), expected))
         };
         at_least("max_bytes", self.max_bytes, 1 << 20, "is less than 1MiB")?;
         at_least(
@@ -328,7 +329,7 @@ impl Config {
         {
             let expected = "is not a loopback address: the data port is for Envoy alone";
             return Err(ConfigError::Value(
-                "data_listen",
+                "data_listen".into(),
                 self.data_listen.to_string(),
                 expected,
             ));

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use viewcache_protocol::{
-    ByteRange, DecideRequest, Decision, EntityId, FillId, Grant, PROTOCOL_VERSION,
+    Admission, ByteRange, DecideRequest, Decision, EntityId, FillId, Grant, PROTOCOL_VERSION,
+    Profile,
 };
 
 use crate::config::{Config, Profiles};
@@ -94,7 +95,7 @@ impl Service {
             ingest: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
             spools: Spools::default(),
             shares: Arc::default(),
-            profiles: config.profiles,
+            profiles: config.profiles.clone(),
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
             origin: Origin::new(&config.egress),
@@ -102,6 +103,11 @@ impl Service {
             writers,
             store,
         }))
+    }
+
+    /// Which of a profile's responses are stored.
+    pub fn admission(&self, profile: Profile) -> &Admission {
+        self.profiles.admission(profile)
     }
 
     fn fill(&self) -> FillId {
@@ -136,7 +142,11 @@ impl Service {
                     let fill = self.fill();
                     state.leads.grant(fill, now + GRANT_TTL);
                     let ttl_ms = u64::try_from(GRANT_TTL.as_millis()).unwrap_or(u64::MAX);
-                    Grant { fill, ttl_ms }
+                    Grant {
+                        fill,
+                        ttl_ms,
+                        admission: self.admission(request.wanted.key.profile()).clone(),
+                    }
                 });
                 Decision::Miss { forward, grant }
             }

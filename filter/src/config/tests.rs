@@ -23,6 +23,7 @@ fn every_field_is_read() {
         "chunk_min": "1KiB", "chunk_max": "4MiB", "mirror_budget": "1GiB", "max_mirrors": 3
     }"#;
     let expect = Config {
+        profiles: Vec::new(),
         profile: Profile::Youtube,
         paths: vec!["/videoplayback".to_owned()],
         authorities: vec!["a.example:80".to_owned()],
@@ -139,8 +140,80 @@ fn every_field_is_in_the_readme() {
     // serde names the known fields when it meets an unknown one.
     let error = Config::parse(br#"{"unknown": 1}"#).unwrap_err().to_string();
     let fields: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
-    assert_eq!(fields.len(), 13, "{error}");
+    assert_eq!(fields.len(), 14, "{error}");
     for field in fields {
         assert!(readme.contains(&format!("| `{field}` |")), "{field}");
     }
+}
+
+#[test]
+fn an_operators_profile_is_read() {
+    use crate::profile::{Key, Part};
+
+    let text = r#"{"profiles": [
+        {"name": "films", "path": "/films/{id}/{file*}", "key": ["{id}", "?q", "header:X-Cut"],
+         "authorities": ["A.example"], "immutable": true, "store": ["private", "no-store"]},
+        {"name": "clips", "path": "/clips/{name}", "methods": ["GET"],
+         "range_parameter": "range", "length_parameter": "size"}
+    ]}"#;
+    let config = Config::parse(text.as_bytes()).unwrap();
+    let [films, clips] = &config.profiles[..] else {
+        panic!("{config:?}")
+    };
+    assert_eq!(films.profile.tag(), "films+inp");
+    assert_eq!(films.authorities, ["a.example"]);
+    let parts = [
+        Part::Path("id".to_owned()),
+        Part::Query("q".to_owned()),
+        Part::Header("x-cut".to_owned()),
+    ];
+    assert_eq!(films.key, Key::Parts(parts.into()));
+    assert!(films.head && !clips.head);
+    assert_eq!(clips.profile.tag(), "clips");
+    let ignored = Vec::new();
+    assert_eq!(clips.key, Key::Url { ignored });
+    assert_eq!(clips.range_parameter.as_deref(), Some("range"));
+}
+
+#[test]
+fn what_is_wrong_in_a_profile_is_named() {
+    let check = |profile: &str, expect: &str| {
+        let text = format!(r#"{{"profiles": [{{"name": "ok", "path": "/"}}, {profile}]}}"#);
+        let error = Config::parse(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{profile}: {error}");
+    };
+    check("7", "profiles: ");
+    check(r#"{"path": "/a"}"#, "profiles[1].name: null");
+    check(
+        r#"{"name": "generic", "path": "/a"}"#,
+        "profiles[1].name: \"generic\"",
+    );
+    check(
+        r#"{"name": "ok", "path": "/a"}"#,
+        "profiles[1].name: \"ok\" is not another name",
+    );
+    check(r#"{"name": "a"}"#, "profiles[1].path: null");
+    let check = |fields: &str, expect: &str| {
+        check(
+            &format!(r#"{{"name": "a", "path": "/a/{{id}}", {fields}}}"#),
+            &format!("profiles[1].{expect}"),
+        );
+    };
+    check(r#""key": []"#, "key: []");
+    check(r#""key": ["{other}"]"#, "key: ");
+    check(r#""key": ["id"]"#, "key: ");
+    check(r#""key": ["?a", "header:a"]"#, "key: ");
+    check(r#""key": ["?a"], "ignore": ["b"]"#, "ignore: ");
+    check(r#""ignore": ["a&b"]"#, "ignore: ");
+    check(r#""methods": ["HEAD"]"#, "methods: ");
+    check(r#""methods": ["GET", "POST"]"#, "methods: ");
+    check(r#""store": ["public"]"#, "store: ");
+    check(r#""immutable": "yes""#, "immutable: \"yes\"");
+    check(r#""authorities": "a""#, "authorities: \"a\"");
+    check(
+        r#""range_parameter": "range""#,
+        "range_parameter: \"range\"",
+    );
+    check(r#""length_parameter": """#, "length_parameter: \"\"");
+    check(r#""nothing": 1"#, "nothing: 1");
 }

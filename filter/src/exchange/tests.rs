@@ -1,5 +1,5 @@
 use viewcache_protocol::message::ForwardToken;
-use viewcache_protocol::{EntityKey, Generation, Grant, Profile, Validator};
+use viewcache_protocol::{EntityKey, FillId, Generation, Grant, Profile, Validator};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -88,6 +88,7 @@ impl Script {
     fn granted(forward: ForwardToken, more: &[(&str, &[u8])]) -> Self {
         let mut script = Self::asking(more);
         let grant = Some(Grant {
+            admission: Default::default(),
             fill: FILL,
             ttl_ms: 1000,
         });
@@ -340,6 +341,7 @@ fn what_is_not_stored_is_refused_to_whom_wants_nothing_else() {
 #[test]
 fn the_orders_of_decision_response_and_end_are_harmless() {
     let grant = Some(Grant {
+        admission: Default::default(),
         fill: FILL,
         ttl_ms: 1000,
     });

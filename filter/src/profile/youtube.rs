@@ -1,22 +1,16 @@
 //! `/videoplayback` URLs: signed and expiring, so only the parameters that name the bytes make
 //! the key. A `range` parameter is a range whose answer is a 200.
 
-use viewcache_protocol::{Profile, RangeSpec, Wanted};
+use viewcache_protocol::{Profile, Wanted};
 
-use super::query::{Query, Twice};
-use super::{BypassReason, key, wanted};
+use super::query::Query;
+use super::{BypassReason, key, query_range, wanted};
 
 /// Names under which front-ends hand the video id on. The URL's own `id` is one per session.
 const VIDEO_ID: [&str; 3] = ["v", "video_id", "vid"];
 
 /// What changes with every request and says nothing of the bytes, taken out for the origin.
 const PER_REQUEST: [&str; 3] = ["range", "rn", "rbuf"];
-
-impl From<Twice> for BypassReason {
-    fn from(_: Twice) -> Self {
-        Self::ConflictingParameters
-    }
-}
 
 /// Reads path and query.
 pub(super) fn identify(target: &str) -> Result<Wanted, BypassReason> {
@@ -60,7 +54,8 @@ pub(super) fn identify(target: &str) -> Result<Wanted, BypassReason> {
     let parts = parts
         .into_iter()
         .filter_map(|(name, value)| Some(format!("{name}={}", value?)));
-    let range = query.one("range")?.map(|text| range(&text)).transpose()?;
+    let range = query.one("range")?;
+    let range = range.map(|text| query_range(&text)).transpose()?;
     Ok(Wanted {
         range,
         range_in_query: range.is_some(),
@@ -84,14 +79,6 @@ fn video_id(query: Query<'_>) -> Result<Option<String>, BypassReason> {
         }
     }
     Ok(found)
-}
-
-/// `a-b` or `a-`; there is no suffix form.
-fn range(text: &str) -> Result<RangeSpec, BypassReason> {
-    match text.parse()? {
-        RangeSpec::Suffix { .. } => Err(BypassReason::MalformedRange),
-        range => Ok(range),
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! The tables `[profiles.generic]` and `[profiles.youtube]` of `viewcache.toml` → [`Terms`].
+//! The tables `[profiles.NAME]` of `viewcache.toml` → [`Terms`] and [`Admission`].
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
-use viewcache_protocol::Profile;
+use viewcache_protocol::{Admission, OwnProfile, Profile};
 
 use super::{ByteSize, ConfigError};
 use crate::terms::{Miss, Terms};
@@ -34,44 +35,114 @@ pub struct WrittenTerms {
     stall: Option<Span>,
     tries: Option<u32>,
     patience: Option<Span>,
+    types: Vec<String>,
+    min_size: Option<ByteSize>,
+    max_size: Option<ByteSize>,
 }
 
-/// Both tables as written.
+/// The tables as written, by name.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WrittenProfiles {
-    generic: WrittenTerms,
-    youtube: WrittenTerms,
+#[serde(transparent)]
+pub struct WrittenProfiles(BTreeMap<String, WrittenTerms>);
+
+/// What applies to one profile's entities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rules {
+    terms: Terms,
+    admission: Admission,
 }
 
 /// The rules of each profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profiles {
-    generic: Terms,
-    youtube: Terms,
+    by_name: HashMap<String, Rules>,
+    /// What applies to a profile that has no table.
+    other: Rules,
 }
 
 impl Profiles {
-    /// What applies to a profile's entities.
-    pub const fn terms(&self, profile: Profile) -> Terms {
-        match profile {
-            Profile::Generic => self.generic,
-            Profile::Youtube => self.youtube,
-        }
+    fn rules(&self, profile: Profile) -> &Rules {
+        self.by_name.get(profile.name()).unwrap_or(&self.other)
+    }
+
+    /// How a profile's entities are fetched.
+    pub fn terms(&self, profile: Profile) -> Terms {
+        self.rules(profile).terms
+    }
+
+    /// Which of its responses are stored.
+    pub fn admission(&self, profile: Profile) -> &Admission {
+        &self.rules(profile).admission
     }
 }
 
 impl WrittenProfiles {
     pub(super) fn read(&self) -> Result<Profiles, ConfigError> {
+        let mut by_name = HashMap::new();
+        for name in ["generic", "youtube"] {
+            by_name.insert(name.to_owned(), WrittenTerms::default().read(name)?);
+        }
+        for (name, written) in &self.0 {
+            if !by_name.contains_key(name) && OwnProfile::new(name, &[]).is_none() {
+                let expected = "is not the name of a profile";
+                return Err(ConfigError::Value(
+                    "profiles".into(),
+                    name.clone(),
+                    expected,
+                ));
+            }
+            by_name.insert(name.clone(), written.read(name)?);
+        }
         Ok(Profiles {
-            generic: self.generic.over(Terms::default())?,
-            youtube: self.youtube.over(Terms::youtube())?,
+            by_name,
+            other: Rules::default(),
         })
     }
 }
 
 impl WrittenTerms {
-    fn over(&self, default: Terms) -> Result<Terms, ConfigError> {
+    fn read(&self, profile: &str) -> Result<Rules, ConfigError> {
+        let default = match profile {
+            "youtube" => Terms::youtube(),
+            _ => Terms::default(),
+        };
+        let error = |field: &str, value, expected| {
+            ConfigError::Value(
+                format!("profiles.{profile}.{field}").into(),
+                value,
+                expected,
+            )
+        };
+        let types: Vec<String> = self.types.iter().map(|t| t.to_ascii_lowercase()).collect();
+        if let Some(odd) = types.iter().find(|t| !t.contains('/')) {
+            let expected = "is not a media type such as \"video/mp4\", or the beginning of one such as \"video/\"";
+            return Err(error("types", odd.clone(), expected));
+        }
+        let size = |size: Option<ByteSize>| size.map_or(0, ByteSize::bytes);
+        let (min_size, max_size) = (size(self.min_size), size(self.max_size));
+        if self.max_size.is_some() && max_size < min_size.max(1) {
+            let value = ByteSize(max_size).to_string();
+            return Err(error(
+                "max_size",
+                value,
+                "is less than min_size, or nothing",
+            ));
+        }
+        Ok(Rules {
+            terms: self.over(default, error)?,
+            admission: Admission {
+                types,
+                min_size,
+                max_size,
+            },
+        })
+    }
+
+    fn over(
+        &self,
+        default: Terms,
+        error: impl Fn(&str, String, &'static str) -> ConfigError,
+    ) -> Result<Terms, ConfigError> {
         let size = |written: Option<ByteSize>, default| written.map_or(default, ByteSize::bytes);
         let terms = Terms {
             miss: self.miss.unwrap_or(default.miss),
@@ -85,7 +156,7 @@ impl WrittenTerms {
         };
         let least = |name, bytes: u64, least: u64, expected| {
             let enough = least <= bytes;
-            let refused = || ConfigError::Value(name, ByteSize(bytes).to_string(), expected);
+            let refused = || error(name, ByteSize(bytes).to_string(), expected);
             enough.then_some(()).ok_or_else(refused)
         };
         least("window", terms.window, 64 << 10, "is less than 64KiB")?;
@@ -96,16 +167,12 @@ impl WrittenTerms {
             let enough = Duration::from_millis(100) <= span;
             enough
                 .then_some(())
-                .ok_or_else(|| ConfigError::Value(name, text(), expected))
+                .ok_or_else(|| error(name, text(), expected))
         };
         time("stall", terms.stall)?;
         time("patience", terms.patience)?;
         if terms.tries == 0 {
-            return Err(ConfigError::Value(
-                "tries",
-                "0".to_owned(),
-                "is less than 1",
-            ));
+            return Err(error("tries", "0".to_owned(), "is less than 1"));
         }
         Ok(terms)
     }
@@ -113,6 +180,8 @@ impl WrittenTerms {
 
 #[cfg(test)]
 mod tests {
+    use viewcache_protocol::Allowance;
+
     use super::*;
 
     fn read(text: &str) -> Result<Profiles, String> {
@@ -130,6 +199,23 @@ mod tests {
             ..Terms::youtube()
         };
         assert_eq!(profiles.terms(Profile::Youtube), expected);
+        assert!(profiles.admission(Profile::Generic).is_open());
+    }
+
+    #[test]
+    fn an_own_profile_has_rules_by_its_name() {
+        let text = "[films]\nwindow = \"1MiB\"\ntypes = [\"Video/\"]\nmin_size = \"1KiB\"\n";
+        let profiles = read(text).unwrap();
+        let own = |name| Profile::Own(OwnProfile::new(name, &[Allowance::Immutable]).unwrap());
+        assert_eq!(profiles.terms(own("films")).window, 1 << 20);
+        let expected = Admission {
+            types: vec!["video/".to_owned()],
+            min_size: 1024,
+            max_size: 0,
+        };
+        assert_eq!(*profiles.admission(own("films")), expected);
+        assert_eq!(profiles.terms(own("others")), Terms::default());
+        assert!(profiles.admission(own("others")).is_open());
     }
 
     #[test]
@@ -152,7 +238,20 @@ mod tests {
         );
         check("[generic]\ntries = 0", "tries: \"0\" is less than 1");
         check("[generic]\nmiss = \"never\"", "never");
-        check("[other]\n", "other");
+        check(
+            "[Other]\n",
+            "profiles: \"Other\" is not the name of a profile",
+        );
+        check(
+            "[films]\ntypes = [\"video\"]",
+            "profiles.films.types: \"video\" is not",
+        );
+        check(
+            "[films]\nmin_size = \"2KiB\"\nmax_size = \"1KiB\"",
+            "profiles.films.max_size: \"1KiB\" is less than min_size",
+        );
+        check("[films]\nmax_size = \"0\"", "profiles.films.max_size");
+        check("[films]\nwindows = \"1MiB\"", "windows");
     }
 
     #[test]
@@ -167,6 +266,9 @@ mod tests {
             "stall",
             "tries",
             "patience",
+            "types",
+            "min_size",
+            "max_size",
         ] {
             assert!(readme.contains(&format!("| `{name}` |")), "{name}");
         }

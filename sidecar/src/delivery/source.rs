@@ -291,7 +291,15 @@ impl Source {
         {
             return Ok(Discovery::Same { upstream });
         }
-        let judged = Transfer::judge(asked, status, &headers);
+        // What has been admitted is; a 206 to If-Range need not say its type again.
+        let admission = match under {
+            Under::Same(_) => None,
+            _ => Some(service.admission(asked.profile)),
+        };
+        let judged = Transfer::judge(asked, status, &headers).and_then(|transfer| {
+            admission.map_or(Ok(()), |admission| admission.judge(&transfer))?;
+            Ok(transfer)
+        });
         let mut transfer = judged.map_err(|reason| SourceError::Declined {
             status,
             reason,

@@ -212,9 +212,13 @@ impl Service {
 
     /// Makes a generation of a body whose length is known now.
     async fn adopt(self: &Arc<Self>, fill: FillId, spool: &Arc<Spool>, length: u64) {
+        let profile = spool.begin.key.profile();
         let Some(range) = ByteRange::new(0, length) else {
             return;
         };
+        if !self.admission(profile).admits_size(length) {
+            return;
+        }
         let transfer = Transfer {
             generation: Generation {
                 validator: spool.begin.generation.validator.clone(),

@@ -51,6 +51,10 @@ fn a_wrong_field_stops_envoy_and_is_named() {
         (r#"{"profile": "other"}"#, "profile: \"other\""),
         (r#"{"decide_timeout": "0ms"}"#, "decide_timeout: \"0ms\""),
         (r#"{"chunk_max": "1KiB"}"#, "chunk_max: 1024"),
+        (
+            r#"{"profiles": [{"name": "films", "path": "films"}]}"#,
+            "profiles[0].path: \"films\"",
+        ),
     ] {
         let (valid, said) = validate(filter);
         assert!(!valid, "{filter}: {said}");

@@ -21,6 +21,7 @@ mod hostile;
 mod http2;
 mod memory;
 mod partial;
+mod profiles;
 mod ranges;
 mod remembered;
 mod replays;
