@@ -61,10 +61,12 @@ impl Spools {
         lock(&self.0).waiting.get(&fill).cloned()
     }
 
-    /// False when too many wait.
+    /// False when too many wait, or one of the same entity does: its viewers' bodies are the same.
     fn open(&self, fill: FillId, spool: &Arc<Spool>) -> bool {
         let mut bodies = lock(&self.0);
-        if MAX_SPOOLS <= bodies.waiting.len() {
+        let mut waiting = bodies.waiting.values();
+        if waiting.any(|other| other.live.id == spool.live.id) || MAX_SPOOLS <= bodies.waiting.len()
+        {
             return false;
         }
         let known = bodies.overtaken.iter().find(|(ended, _)| *ended == fill);

@@ -82,6 +82,21 @@ async fn its_messages_may_come_in_any_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_one_entity_one_is_taken_down_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (origin, sidecar) = sidecar(dir.path()).await;
+    let first = sidecar.granted("").await;
+    sidecar.begin_open_ended(first, &unknown().0).await;
+    let second = sidecar.granted("").await;
+    sidecar.begin_open_ended(second, &unknown().0).await;
+    assert_eq!(chunk(&sidecar, second, 0, 1000).await, 410);
+    assert_eq!(chunk(&sidecar, first, 0, N).await, 204);
+    sidecar.end_at(second, Some(N), Outcome::Complete).await;
+    sidecar.end_at(first, Some(N), Outcome::Complete).await;
+    becomes_whole(&origin, &sidecar).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cut_it_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (_origin, sidecar) = sidecar(dir.path()).await;

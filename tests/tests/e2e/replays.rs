@@ -298,9 +298,11 @@ async fn many_ranges_at_once_are_each_right() {
 }
 
 /// 2: a browser that has enough reads on when it needs more. Nobody waits for it meanwhile.
+/// `VIEWCACHE_PAUSE` has the seconds; by default it is longer than any lead may stall.
 #[tokio::test]
 async fn a_viewer_that_pauses_reads_on_and_holds_nobody_up() {
     const LONG: u64 = 48 * MIB;
+    let pause = std::env::var("VIEWCACHE_PAUSE").map_or(4, |seconds| seconds.parse().unwrap());
     let world = World::start().await;
     for miss in ["cold", "stored"] {
         let content = world.serve("/long", LONG);
@@ -308,8 +310,7 @@ async fn a_viewer_that_pauses_reads_on_and_holds_nobody_up() {
         world.origin.script("/long", script);
         let mut paused = world.open(&Request::get("/long")).await;
         let mut body = paused.take(MIB as usize).await.unwrap();
-        // Longer than any lead may stall.
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        tokio::time::sleep(Duration::from_secs(pause)).await;
         let request = Request::get("/long");
         let other = world.view(&request, content);
         let other = tokio::time::timeout(Duration::from_secs(20), other);
