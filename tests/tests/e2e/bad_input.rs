@@ -1,6 +1,8 @@
 //! Malformed requests and lying origins: the viewer gets what the origin gives, nothing wrong is
 //! stored, and the filter lives.
 
+use std::time::Duration;
+
 use e2e::client::Request;
 use e2e::content::Content;
 use e2e::origin::{Framing, Ranges, Script};
@@ -99,6 +101,8 @@ async fn a_chunked_body_is_stored_when_its_end_is_clean() {
         let script = Script {
             framing,
             etag: etag.map(str::to_owned),
+            // Slowly enough that none of it is left out on a busy machine.
+            pace: Some((MIB, Duration::from_millis(50))),
             ..Script::new(content)
         };
         let cut = Script {
