@@ -193,7 +193,9 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             let mut state = live.state();
             let now = Instant::now();
             let covered = state.stored.covers(range);
-            if source.is_none() && !covered && !snapshot.combinable {
+            // Nothing but this very transfer can complete it.
+            let brought = source.as_ref().is_some_and(|s| range.end() <= s.end());
+            if !(covered || brought || snapshot.combinable) {
                 return Err(HandBack::NotCombinable);
             }
             let spot = Spot {

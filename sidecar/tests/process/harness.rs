@@ -422,10 +422,13 @@ impl Sidecar {
 
     /// The same, sent by a page of this site.
     pub(crate) async fn routed_from(&self, site: &str) -> Got {
-        let mut request = self.routed_request("");
-        request
-            .headers_mut()
-            .insert("origin", site.parse().unwrap());
+        self.routed_with("", "origin", site).await
+    }
+
+    /// The same, with one more field.
+    pub(crate) async fn routed_with(&self, range: &str, name: &'static str, value: &str) -> Got {
+        let mut request = self.routed_request(range);
+        request.headers_mut().insert(name, value.parse().unwrap());
         self.get(request).await
     }
 

@@ -84,6 +84,23 @@ async fn a_transfer_without_validator_is_not_followed_into_a_cut() {
     assert_eq!(sidecar.decide("0-199999").await, HIT);
 }
 
+/// The origin answers the range that it is asked for; then the condition turns out not to hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_without_validator_does_not_begin_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        without_validator: true,
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let got = sidecar.routed_with("0-99", "if-range", "\"other\"").await;
+    let reason = got.field("x-viewcache-handback");
+    assert_eq!((got.status.as_u16(), reason), (421, "not-combinable"));
+    // The next transfer may replace what has no bytes.
+    sidecar.granted("0-99").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_overtakes_its_begin_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
