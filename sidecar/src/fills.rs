@@ -352,18 +352,24 @@ impl Leads {
         })
     }
 
-    /// How many are granted or running.
-    pub fn len(&self) -> usize {
+    /// How many are granted or bring bytes. One that has stalled may have lost its `end`, or its
+    /// viewer reads no more for now.
+    pub fn underway(&self, now: Instant, terms: &Terms) -> usize {
         let alive = |lead: &&Lead| match lead.phase {
-            Phase::Tentative { .. } | Phase::Running { .. } => true,
+            Phase::Tentative { .. } => true,
+            Phase::Running { .. } => lead.stalls(now, terms).is_some(),
             Phase::Overtaken { .. } | Phase::Landing { .. } | Phase::Draining => false,
         };
         self.0.iter().filter(alive).count()
     }
 
-    /// Whether there is none.
+    /// Whether none is granted or runs, be it stalled.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        let over = |lead: &Lead| match lead.phase {
+            Phase::Tentative { .. } | Phase::Running { .. } => false,
+            Phase::Overtaken { .. } | Phase::Landing { .. } | Phase::Draining => true,
+        };
+        self.0.iter().all(over)
     }
 }
 

@@ -56,6 +56,9 @@ fn a_stalled_lead_is_led_past_and_then_forgotten() {
     assert!(leads.fetching(whole, now, &terms()));
     assert_eq!(leads.awaited(0, now + STALL, now + STALL, &terms()), None);
     assert!(!leads.fetching(whole, now + STALL, &terms()));
+    let underway = |at| leads.underway(at, &terms());
+    assert_eq!((underway(now), underway(now + STALL)), (1, 0));
+    assert!(!leads.is_empty());
     leads.advance(FILL, 10, now + STALL);
     assert!(
         leads

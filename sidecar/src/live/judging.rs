@@ -132,6 +132,7 @@ impl State {
         let relayed = self.terms.miss == Miss::Relay;
         // A head brings no bytes, and several ranges are not mirrored.
         let bytes = !head && wanted.parts.is_empty();
+        let free = !self.active() && self.leads.underway(now, &self.terms) == 0;
         let miss = |forward| {
             if (leading || relayed) && !declined && bytes {
                 Judgement::Partial
@@ -149,7 +150,7 @@ impl State {
             // The origin's answer replaces it, when nobody uses it any more.
             return Judgement::Miss {
                 forward: ForwardToken::VaryMiss,
-                grant: !self.busy() && bytes,
+                grant: free && bytes,
             };
         }
         let Some(snapshot) = self.usable(id, wall, now) else {
@@ -195,7 +196,7 @@ impl State {
             // old bytes any more, its answer replaces them.
             return Judgement::Miss {
                 forward: ForwardToken::Partial,
-                grant: !self.busy(),
+                grant: free,
             };
         }
         let fetching = self.leads.fetching(range, now, &self.terms);

@@ -1,7 +1,7 @@
 //! Entities over REST.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -175,7 +175,7 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
     }
     let record = state.record.clone();
     let profile = record.key.profile();
-    let fetching = !state.leads.is_empty();
+    let fills = state.leads.underway(Instant::now(), &state.terms);
     let details = Details {
         ranges: state.stored.iter().collect(),
         generation: record
@@ -187,9 +187,9 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
             .iter()
             .filter_map(|g| g.identity.validator.clone())
             .collect(),
-        fills: state.leads.len(),
+        fills,
         viewers: state.readers.len(),
-        entity: Entity::new(id, record, state.stored.bytes(), fetching),
+        entity: Entity::new(id, record, state.stored.bytes(), 0 < fills),
     };
     drop(state);
     warp::reply::json(&details).into_response()

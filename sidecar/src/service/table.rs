@@ -181,7 +181,7 @@ impl Service {
         let stored = |id, record: EntityRecord| {
             if let Some(live) = self.table.find(id) {
                 let state = live.state();
-                let fetching = !state.leads.is_empty();
+                let fetching = 0 < state.leads.underway(Instant::now(), &state.terms);
                 return Ok((id, state.record.clone(), state.stored.bytes(), fetching));
             }
             let rows = self

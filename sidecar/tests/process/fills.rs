@@ -202,3 +202,54 @@ async fn what_arrived_stays_when_the_viewer_leaves() {
     let got = sidecar.routed(&format!("0-{}", stored - 1)).await;
     assert!(got.body == body(1, 0, stored), "wrong bytes");
 }
+
+#[tokio::test]
+async fn a_transfer_goes_on_through_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let fill = sidecar.granted("").await;
+    let living = generation(1, N);
+    let id = living.id(Profile::Generic, "");
+    sidecar.begin(fill, &living, 0, N).await;
+    let chunk = async |sidecar: &Sidecar, start, end| {
+        let got = sidecar.chunk(fill, id, start, body(1, start, end)).await;
+        assert_eq!(got.status, 204, "{start}");
+    };
+    chunk(&sidecar, 0, 200_000).await;
+    sidecar.stored(200_000).await;
+    sidecar.stop().await;
+
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    chunk(&sidecar, 200_000, N).await;
+    sidecar.end(fill, Outcome::Complete).await;
+    sidecar.stored(N).await;
+    assert_eq!(sidecar.decide("").await, MEMORABLE_HIT);
+    let unknown = generation(2, N).id(Profile::Generic, "");
+    let got = sidecar.chunk(fill, unknown, 0, body(1, 0, 10)).await;
+    assert_eq!(got.status, 410);
+}
+
+/// When Envoy has taken the sidecar out for a while, an `end` is lost.
+#[tokio::test]
+async fn a_transfer_whose_end_is_lost_is_not_reported_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start_with(dir.path(), origin.addr, "stall = \"200ms\"").await;
+    let fill = sidecar.granted("").await;
+    let living = generation(1, N);
+    sidecar.begin(fill, &living, 0, N).await;
+    let id = living.id(Profile::Generic, "");
+    sidecar.chunk(fill, id, 0, body(1, 0, 200_000)).await;
+    let entity = sidecar.entity().await;
+    assert_eq!(
+        (&entity["status"], &entity["fills"]),
+        (&"downloading".into(), &1.into())
+    );
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let entity = sidecar.entity().await;
+    assert_eq!(
+        (&entity["status"], &entity["fills"]),
+        (&"partial".into(), &0.into())
+    );
+}

@@ -92,11 +92,15 @@ async fn very_many_viewers_that_leave_leave_nothing_behind() {
         }
     }
     for (path, content) in paths.into_iter().zip(contents) {
+        let mut last = None;
         let quiet = until("nobody is left", SOON, async || {
-            let entity = world.entity(path).await?;
+            last = world.entity(path).await;
+            let entity = last.as_ref()?;
             (entity["viewers"] == 0 && entity["fills"] == 0).then_some(())
         });
-        quiet.await.unwrap();
+        quiet
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error}; last {last:?}"));
         world.becomes_hit(&Request::get(path), content).await;
     }
     world.filter_lives().await;
