@@ -157,8 +157,7 @@ impl Exchange {
                 filling.map_or(State::Over, State::Filling)
             }
             (State::Granted(granted), Event::Done) => {
-                let key = granted.wanted.key;
-                effects.push(end(granted.fill, key, None, Outcome::Abandoned));
+                effects.push(end(granted.fill, granted.key, None, Outcome::Abandoned));
                 State::Over
             }
             (State::Filling(filling), event) => match filling.on(event, &mut effects) {
@@ -216,6 +215,7 @@ impl Exchange {
                 grant: Some(grant),
             } => {
                 let granted = Granted {
+                    key: wanted.key.variant(grant.variant),
                     wanted,
                     selecting,
                     forward: forward.into(),

@@ -15,8 +15,8 @@ use hashbrown::HashMap;
 use log::error;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType};
-use viewcache_protocol::header;
 use viewcache_protocol::message::{ChunkHead, FillId, INVALIDATE_PATH, Step};
+use viewcache_protocol::{EntityId, header};
 
 use crate::budget::Budget;
 use crate::callout::{self, Answer};
@@ -257,8 +257,8 @@ impl Stream {
                 host::append(MapType::HttpResponseHeaders, "cache-status", &value);
             }
             Effect::Begin { fill, begin } => {
-                let id = begin.key.id().to_string();
-                return match self.tell(&Step::Begin.path(fill), &id, &begin) {
+                let node = begin.key.node().to_string();
+                return match self.tell(&Step::Begin.path(fill), &node, &begin) {
                     Some(token) => {
                         self.calls.insert(token, Call::Begin);
                         None
@@ -269,9 +269,9 @@ impl Stream {
             Effect::Copy { at, len, capacity } => return self.copy(at, len, capacity),
             Effect::Forget(entity) => host::share(&remembered::slot(&entity), &[]),
             Effect::Invalidate(message) => {
-                let id = message.key.id().to_string();
+                let node = message.key.node().to_string();
                 // Lost, the entity is used until it is stale, as if nobody had told.
-                let _ = self.tell(INVALIDATE_PATH, &id, &message);
+                let _ = self.tell(INVALIDATE_PATH, &node, &message);
             }
             Effect::Refuse => {
                 self.paused = false;
@@ -281,15 +281,16 @@ impl Stream {
             Effect::Chunk {
                 fill,
                 head,
+                node,
                 len,
                 source,
             } => {
-                return self.send(fill, head, len, source);
+                return self.send(fill, head, node, len, source);
             }
             Effect::End { fill, end } => {
-                let id = end.key.id().to_string();
+                let node = end.key.node().to_string();
                 // A lost `end` costs the lease's idle time and nothing else.
-                let _ = self.tell(&Step::End.path(fill), &id, &end);
+                let _ = self.tell(&Step::End.path(fill), &node, &end);
             }
             Effect::Count(counter) => self.metrics.add(counter, 1),
         }
@@ -315,6 +316,7 @@ impl Stream {
         &mut self,
         fill: FillId,
         head: ChunkHead,
+        node: EntityId,
         len: usize,
         source: Source,
     ) -> Option<Event<'static>> {
@@ -322,7 +324,7 @@ impl Stream {
             return None;
         }
         let path = Step::Chunks.path(fill);
-        let id = head.entity.to_string();
+        let node = node.to_string();
         let values = head.to_headers();
         let headers: Vec<(&str, &str)> = values
             .iter()
@@ -330,12 +332,12 @@ impl Stream {
             .collect();
         let sent = match source {
             Source::Frame { at } => match host::frame(at, len) {
-                Some(bytes) => self.ingest(&path, &id, &headers, &bytes),
+                Some(bytes) => self.ingest(&path, &node, &headers, &bytes),
                 None => return Some(self.unreadable()),
             },
             Source::Buffer => {
                 // The host copies the body, so that the buffer can be used again at once.
-                let sent = self.ingest(&path, &id, &headers, &self.buffer);
+                let sent = self.ingest(&path, &node, &headers, &self.buffer);
                 self.buffer.clear();
                 sent
             }

@@ -22,11 +22,14 @@ pub enum EntityError {
 /// The entity's identity: canonical text that begins with its profile's tag and a colon.
 ///
 /// It is visible ASCII without spaces, so that it can be a header's value, and at most
-/// [`EntityKey::MAX_LEN`] bytes long.
+/// [`EntityKey::MAX_LEN`] bytes long. That of a variant has its number behind: `generic:… (2)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntityKey {
     profile: Profile,
     text: String,
+    /// How much of the text all variants have in common.
+    base_len: usize,
+    number: u8,
 }
 
 impl EntityKey {
@@ -41,10 +44,40 @@ impl EntityKey {
         let text = format!("{}:{rest}", profile.tag());
         let safe = text.len() <= Self::MAX_LEN && text.bytes().all(|b| b.is_ascii_graphic());
         if safe && !rest.is_empty() {
-            Ok(Self { profile, text })
+            let base_len = text.len();
+            Ok(Self {
+                profile,
+                text,
+                base_len,
+                number: 0,
+            })
         } else {
             Err(EntityError::Key)
         }
+    }
+
+    /// The key of another response to the same requests, selected by what they have in the fields
+    /// that its Vary names (RFC 9111 section 4.1). 0 is the one that has no number.
+    #[must_use]
+    pub fn variant(&self, number: u8) -> Self {
+        let mut text = self.base().to_owned();
+        if 0 < number {
+            text.push_str(&format!(" ({number})"));
+        }
+        Self {
+            text,
+            number,
+            ..*self
+        }
+    }
+
+    /// The variant's number; 0 without one.
+    pub const fn number(&self) -> u8 {
+        self.number
+    }
+
+    fn base(&self) -> &str {
+        self.text.get(..self.base_len).unwrap_or_default()
     }
 
     /// The profile that made the key.
@@ -57,9 +90,14 @@ impl EntityKey {
         &self.text
     }
 
-    /// The key's hash, by which it is stored and by which Envoy picks its sidecar.
+    /// The key's hash, by which it is stored.
     pub fn id(&self) -> EntityId {
         EntityId(leading(blake3::hash(self.text.as_bytes()).as_bytes()))
+    }
+
+    /// The hash by which Envoy picks its sidecar: the same for all variants.
+    pub fn node(&self) -> EntityId {
+        EntityId(leading(blake3::hash(self.base().as_bytes()).as_bytes()))
     }
 }
 
@@ -72,8 +110,21 @@ impl FromStr for EntityKey {
     type Err = EntityError;
 
     fn from_str(text: &str) -> Result<Self, EntityError> {
-        let (profile, rest) = text.split_once(':').ok_or(EntityError::Key)?;
-        Self::new(profile.parse()?, rest)
+        let (base, number) = match text.split_once(' ') {
+            Some((base, number)) => {
+                let number = number.strip_prefix('(').and_then(|n| n.strip_suffix(')'));
+                let number = number.and_then(|n| n.parse::<u8>().ok());
+                (base, number.ok_or(EntityError::Key)?)
+            }
+            None => (text, 0),
+        };
+        let (profile, rest) = base.split_once(':').ok_or(EntityError::Key)?;
+        let key = Self::new(profile.parse()?, rest)?.variant(number);
+        // No other text is the same key.
+        match key.text == text {
+            true => Ok(key),
+            false => Err(EntityError::Key),
+        }
     }
 }
 
@@ -252,6 +303,30 @@ mod tests {
             );
         }
         assert_eq!("Other:x".parse::<EntityKey>(), Err(EntityError::Key));
+    }
+
+    #[test]
+    fn variants_are_entities_of_one_sidecar() {
+        let key = EntityKey::new(Profile::Generic, "http://a/b(2)").unwrap();
+        let second = key.variant(2);
+        assert_eq!(second.as_str(), "generic:http://a/b(2) (2)");
+        assert_eq!(second.as_str().parse(), Ok(second.clone()));
+        assert_eq!((second.number(), key.number()), (2, 0));
+        assert_ne!(second.id(), key.id());
+        assert_eq!((second.node(), key.node()), (key.id(), key.id()));
+        assert_eq!(
+            (second.variant(0), second.variant(3)),
+            (key.clone(), key.variant(3))
+        );
+        for text in [
+            "generic:a ",
+            "generic:a (0)",
+            "generic:a (02)",
+            "generic:a (+2)",
+            "generic:a (2) (3)",
+        ] {
+            assert_eq!(text.parse::<EntityKey>(), Err(EntityError::Key), "{text}");
+        }
     }
 
     #[test]

@@ -222,6 +222,14 @@ pub struct Grant {
     /// What of the response is wanted.
     #[serde(default, skip_serializing_if = "Admission::is_open")]
     pub admission: Admission,
+    /// Which variant of the entity the response is to be.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub variant: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// A step of the mirror protocol, each a POST to `/fills/{fill}/{step}`.
@@ -475,6 +483,7 @@ mod tests {
             admission: Admission::default(),
             fill: FillId(10),
             ttl_ms: 5000,
+            variant: 0,
         });
         check(
             &Decision::Miss {

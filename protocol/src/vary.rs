@@ -48,6 +48,14 @@ impl Selecting {
         names(headers).all(|name| self.get(name) == other.get(name))
     }
 
+    /// What of it a response with these stored header fields varies by.
+    #[must_use]
+    pub fn named(&self, headers: &[(String, String)]) -> Self {
+        let named =
+            |field: &&(String, String)| names(headers).any(|n| n.eq_ignore_ascii_case(&field.0));
+        Self(self.0.iter().filter(named).cloned().collect())
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.trim())
@@ -94,6 +102,10 @@ mod tests {
         assert!(!a.selects(&b, &vary("Origin")) && !a.selects(&none, &vary("Accept, Origin")));
         assert!(a.selects(&a, &vary("Origin")) && none.selects(&none, &vary("origin")));
         assert!(none.is_empty());
+        assert_eq!(
+            b.named(&vary("Accept, Accept-Language")),
+            selecting(&[("accept", "*/*")])
+        );
     }
 
     #[test]

@@ -128,12 +128,13 @@ pub async fn answer(service: &Arc<Service>, ask: Ask, asker: Asker) -> Answer {
 
 async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer, HandBack> {
     let wanted = &ask.wanted;
+    let selecting = asker.selecting();
     let live = service
-        .live(&wanted.key)
+        .selected(&wanted.key, &selecting)
         .await
         .map_err(|_| HandBack::Store)?;
     if ask.head {
-        return head_only(service, &live, ask, &asker.selecting());
+        return head_only(service, &live, ask, &selecting);
     }
     let share = service.stream_share().ok_or(HandBack::Busy)?;
     let viewing = Viewing::new(Arc::clone(&live));

@@ -8,6 +8,7 @@ mod habits;
 mod judging;
 mod leaving;
 mod stored;
+mod suit;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
-use viewcache_protocol::{ByteRange, EntityId, EntityKey, Wanted};
+use viewcache_protocol::{ByteRange, EntityId, EntityKey, Selecting, Wanted};
 
 use crate::extents::Extents;
 use crate::fills::Leads;
@@ -29,6 +30,7 @@ pub use habits::Habits;
 pub use judging::{Judgement, Snapshot};
 pub use leaving::{Ended, Leaving};
 pub use stored::{AGE_STEP, Reading, Segment};
+pub use suit::Suit;
 pub use trouble::Trouble;
 
 /// An entity in memory, shared by everything that works on it.
@@ -60,6 +62,7 @@ impl Live {
             ended: Vec::new(),
             recent: Recent::default(),
             leads: Leads::default(),
+            asked_with: None,
             readers: Readers::default(),
             habits: Habits::default(),
             terms,
@@ -123,6 +126,8 @@ pub struct State {
     pub ended: Vec<Ended>,
     /// Who is fetching.
     pub leads: Leads,
+    /// What the request that last was granted a lead had in the fields that may select a response.
+    pub asked_with: Option<Selecting>,
     /// Responses being streamed from here, and read-aheads.
     pub readers: Readers,
     /// Which viewers go on where they have stopped.

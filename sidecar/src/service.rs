@@ -8,6 +8,7 @@ mod shares;
 mod spool;
 mod table;
 mod throttle;
+mod variants;
 mod write;
 mod writers;
 
@@ -35,6 +36,7 @@ pub use shares::StreamShare;
 use spool::Spools;
 use table::Table;
 use throttle::Throttle;
+pub use variants::Purged;
 use writers::Writers;
 
 /// How long a grant waits for its `begin`: an origin's slowest first byte.
@@ -119,11 +121,13 @@ impl Service {
     /// # Errors
     /// When the filter's version is another or the store cannot be read; both are a miss without
     /// mirroring to the filter.
-    pub async fn decide(&self, request: DecideRequest) -> Result<Decision, Error> {
+    pub async fn decide(self: &Arc<Self>, request: DecideRequest) -> Result<Decision, Error> {
         if request.version != PROTOCOL_VERSION {
             return Err(Error::Version(request.version));
         }
-        let live = self.live(&request.wanted.key).await?;
+        let live = self
+            .selected(&request.wanted.key, &request.selecting)
+            .await?;
         let (wall, now) = (SystemTime::now(), Instant::now());
         let mut state = live.state();
         state.expire(now);
@@ -140,12 +144,13 @@ impl Service {
                 state.note(&request.wanted);
                 let grant = grant.then(|| {
                     let fill = self.fill();
-                    state.leads.grant(fill, now + GRANT_TTL);
+                    state.grant(fill, now + GRANT_TTL, &request.selecting);
                     let ttl_ms = u64::try_from(GRANT_TTL.as_millis()).unwrap_or(u64::MAX);
                     Grant {
                         fill,
                         ttl_ms,
                         admission: self.admission(request.wanted.key.profile()).clone(),
+                        variant: state.record.key.number(),
                     }
                 });
                 Decision::Miss { forward, grant }
@@ -216,16 +221,8 @@ impl Service {
         Ok(result?)
     }
 
-    /// Removes an entity with everything that is stored of it, whoever uses it. The bytes that
-    /// were stored come back; `None` when nothing was. Blocks.
-    ///
-    /// # Errors
-    /// When the index cannot be written.
-    pub fn purge(&self, id: EntityId) -> Result<Option<u64>, StoreError> {
-        self.remove(id, |_| true)
-    }
-
-    /// Removes an entity unless `may_go`, asked under its lock, forbids it.
+    /// Removes an entity unless `may_go`, asked under its lock, forbids it. The bytes that were
+    /// stored come back; `None` when nothing was. Blocks.
     fn remove(
         &self,
         id: EntityId,

@@ -97,6 +97,8 @@ pub enum Effect {
         fill: FillId,
         /// What its headers say.
         head: ChunkHead,
+        /// By what Envoy picks the sidecar.
+        node: EntityId,
         /// Its length.
         len: usize,
         /// Where its bytes are.

@@ -103,6 +103,7 @@ impl Filling {
                 Effect::Chunk {
                     fill: self.fill,
                     head,
+                    node: self.key.node(),
                     len: chunk.len,
                     source: chunk.source,
                 }

@@ -1,8 +1,8 @@
 //! The part of an exchange that waits for the origin's answer to a miss that may be mirrored.
 
 use viewcache_protocol::{
-    Admission, Asked, Begin, CacheStatus, FillId, Forward, Outcome, PROTOCOL_VERSION, Selecting,
-    Transfer, Wanted,
+    Admission, Asked, Begin, CacheStatus, EntityKey, FillId, Forward, Outcome, PROTOCOL_VERSION,
+    Selecting, Transfer, Wanted,
 };
 
 use super::effect::Effect;
@@ -17,6 +17,8 @@ use crate::mirror::Mirror;
 pub(super) struct Granted {
     /// What was asked of the origin.
     pub(super) wanted: Wanted,
+    /// What its answer is stored as.
+    pub(super) key: EntityKey,
     /// By what of the request its answer may be selected.
     pub(super) selecting: Selecting,
     /// Why it was asked.
@@ -37,6 +39,7 @@ impl Granted {
     ) -> Option<Filling> {
         let Self {
             wanted,
+            key,
             selecting,
             forward,
             fill,
@@ -72,25 +75,23 @@ impl Granted {
                     304 | 412 | 416 => Outcome::Abandoned,
                     _ => Outcome::Declined(reason),
                 };
-                effects.push(end(fill, wanted.key, None, outcome));
+                effects.push(end(fill, key, None, outcome));
                 return None;
             }
         };
         if head.end_of_stream {
             effects.push(annotate(false, Some("no-body")));
-            effects.push(end(fill, wanted.key, None, Outcome::Abandoned));
+            effects.push(end(fill, key, None, Outcome::Abandoned));
             return None;
         }
-        let generation = transfer
-            .generation
-            .id(wanted.key.profile(), &fill.to_string());
+        let generation = transfer.generation.id(key.profile(), &fill.to_string());
         let mirror = Mirror::new(transfer.range, lease());
         if mirror.active() {
             effects.push(Effect::Count(Counter::MirrorStarted));
             effects.push(annotate(true, None));
             let begin = Begin {
                 version: PROTOCOL_VERSION,
-                key: wanted.key.clone(),
+                key: key.clone(),
                 generation: transfer.generation,
                 range: transfer.range,
                 headers: transfer.headers,
@@ -103,11 +104,9 @@ impl Granted {
             // the end.
             effects.push(Effect::Count(Counter::MirrorShed));
             effects.push(annotate(false, Some("shed")));
-            effects.push(end(fill, wanted.key.clone(), None, Outcome::Abandoned));
+            effects.push(end(fill, key.clone(), None, Outcome::Abandoned));
         }
         let open_ended = transfer.open_ended;
-        Some(Filling::new(
-            wanted.key, fill, generation, mirror, open_ended,
-        ))
+        Some(Filling::new(key, fill, generation, mirror, open_ended))
     }
 }

@@ -91,6 +91,7 @@ impl Script {
             admission: Default::default(),
             fill: FILL,
             ttl_ms: 1000,
+            variant: 0,
         });
         let effects = script.on(Event::Decided(Ok(Decision::Miss { forward, grant })));
         assert_eq!(effects, [Effect::Count(Counter::Miss), Effect::Resume]);
@@ -344,6 +345,7 @@ fn the_orders_of_decision_response_and_end_are_harmless() {
         admission: Default::default(),
         fill: FILL,
         ttl_ms: 1000,
+        variant: 0,
     });
     let miss = Decision::Miss {
         forward: ForwardToken::UriMiss,

@@ -11,11 +11,11 @@ use crate::exchange::Event;
 
 impl Stream {
     pub(super) fn decide(&mut self, request: &DecideRequest) -> Option<Event<'static>> {
-        let id = request.wanted.key.id().to_string();
+        let node = request.wanted.key.node().to_string();
         let (cluster, timeout) = (&self.config.decide_cluster, self.config.decide_timeout);
         let failure = match serde_json::to_vec(request) {
             Ok(body) => {
-                match host::post(cluster, DECIDE_PATH, &id, &[host::JSON], &body, timeout) {
+                match host::post(cluster, DECIDE_PATH, &node, &[host::JSON], &body, timeout) {
                     Ok(token) => {
                         self.calls.insert(token, Call::Decide);
                         return None;
@@ -34,30 +34,43 @@ impl Stream {
 
     /// Posts a message of the mirror protocol that has a JSON body. It is small and must not be
     /// lost to the breakers that bound the memory of chunks, so it goes where decisions go.
-    pub(super) fn tell(&self, path: &str, id: &str, message: &impl Serialize) -> Option<u32> {
+    pub(super) fn tell(&self, path: &str, node: &str, message: &impl Serialize) -> Option<u32> {
         let body = serde_json::to_vec(message).ok()?;
-        self.post(&self.config.decide_cluster, path, id, &[host::JSON], &body)
+        self.post(
+            &self.config.decide_cluster,
+            path,
+            node,
+            &[host::JSON],
+            &body,
+        )
     }
 
     pub(super) fn ingest(
         &self,
         path: &str,
-        id: &str,
+        node: &str,
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<u32> {
-        self.post(&self.config.ingest_cluster, path, id, headers, body)
+        self.post(&self.config.ingest_cluster, path, node, headers, body)
     }
 
     fn post(
         &self,
         cluster: &str,
         path: &str,
-        id: &str,
+        node: &str,
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<u32> {
-        let sent = host::post(cluster, path, id, headers, body, self.config.ingest_timeout);
+        let sent = host::post(
+            cluster,
+            path,
+            node,
+            headers,
+            body,
+            self.config.ingest_timeout,
+        );
         sent.inspect_err(|status| debug!("{path} not sent: {status:?}"))
             .ok()
     }

@@ -76,17 +76,17 @@ pub(super) fn source_address() -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// Dispatches a callout to the sidecar that Envoy picks by hashing the authority `id`. The host
-/// copies the body.
+/// Dispatches a callout to the sidecar that Envoy picks by hashing the authority `node`. The
+/// host copies the body.
 pub(super) fn post(
     cluster: &str,
     path: &str,
-    id: &str,
+    node: &str,
     headers: &[(&str, &str)],
     body: &[u8],
     timeout: Duration,
 ) -> Result<u32, Status> {
-    let mut all = vec![(":method", "POST"), (":path", path), (":authority", id)];
+    let mut all = vec![(":method", "POST"), (":path", path), (":authority", node)];
     all.extend_from_slice(headers);
     hostcalls::dispatch_http_call(cluster, all, Some(body), Vec::new(), timeout)
 }

@@ -72,7 +72,7 @@ pub(super) async fn generation(
                 });
             }
             reason = match state.record.generation {
-                None => Forward::UriMiss,
+                None => state.unknown().into(),
                 Some(_) => Forward::Stale,
             };
             if state.declined_until.is_some_and(|until| now < until) {
@@ -83,7 +83,7 @@ pub(super) async fn generation(
             }
             match state.leads.tentative_until(now) {
                 Some(until) => Err(until),
-                None => Ok(Lead::grant(service, live, &mut state, deadline)),
+                None => Ok(Lead::grant(service, live, &mut state, deadline, &selecting)),
             }
         };
         let lead = match lead {
@@ -158,7 +158,7 @@ fn validate(
         return;
     }
     let deadline = now + PATIENCE;
-    let lead = Lead::grant(service, live, state, deadline);
+    let lead = Lead::grant(service, live, state, deadline, &asker.selecting());
     let (service, live, asker) = (Arc::clone(service), Arc::clone(live), asker.clone());
     tokio::spawn(async move {
         if let Err(error) = Source::validate(&service, lead, &validator, &asker, deadline).await {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use viewcache_protocol::{ByteRange, FillId};
+use viewcache_protocol::{ByteRange, FillId, Selecting};
 
 use crate::live::{Live, State};
 use crate::service::Service;
@@ -33,15 +33,17 @@ impl Lead {
         }
     }
 
-    /// Takes what is not known yet, until `until` at the most.
+    /// Takes what is not known yet, until `until` at the most, for a request with this in the
+    /// selecting fields.
     pub(super) fn grant(
         service: &Service,
         live: &Arc<Live>,
         state: &mut State,
         until: Instant,
+        selecting: &Selecting,
     ) -> Self {
         let fill = service.lead();
-        state.leads.grant(fill, until);
+        state.grant(fill, until, selecting);
         Self {
             live: Arc::clone(live),
             fill,

@@ -132,7 +132,7 @@ impl State {
         let relayed = self.terms.miss == Miss::Relay;
         // A head brings no bytes, and several ranges are not mirrored.
         let bytes = !head && wanted.parts.is_empty();
-        let free = !self.active() && self.leads.underway(now, &self.terms) == 0;
+        let free = self.is_free(now);
         let miss = |forward| {
             if (leading || relayed) && !declined && bytes {
                 Judgement::Partial
@@ -144,7 +144,7 @@ impl State {
             }
         };
         let Some(living) = &self.record.generation else {
-            return miss(ForwardToken::UriMiss);
+            return miss(self.unknown());
         };
         if !living.answers(selecting) {
             // The origin's answer replaces it, when nobody uses it any more.
@@ -217,7 +217,9 @@ impl State {
         let generation = self.record.generation.as_ref()?;
         let varies = generation.headers.iter().any(|(name, _)| name == "vary");
         let whole = ByteRange::new(0, generation.complete_length())?;
-        if varies || !self.stored.covers(whole) {
+        // The filter remembers by the URL's key.
+        let numbered = 0 < self.record.key.number();
+        if varies || numbered || !self.stored.covers(whole) {
             return None;
         }
         if self.record.key.profile().immutable() {

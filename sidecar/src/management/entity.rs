@@ -5,13 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hyper::StatusCode;
 use serde::Serialize;
-use viewcache_protocol::{ByteRange, EntityId, EntityKey, Profile, Validator};
+use viewcache_protocol::{ByteRange, EntityId, EntityKey, Profile, Selecting, Validator};
 use warp::reply::{Reply, Response};
 
 use super::Problem;
 use crate::error::Error;
 use crate::freshness;
-use crate::service::Service;
+use crate::service::{Purged, Service};
 use crate::store::EntityRecord;
 
 /// The items of a page unless `limit` says otherwise.
@@ -64,6 +64,8 @@ struct Details {
     ranges: Vec<ByteRange>,
     generation: Option<String>,
     validators: Vec<Validator>,
+    /// What the request had in the fields that the response varies by.
+    selecting: Selecting,
     fills: usize,
     viewers: usize,
 }
@@ -187,6 +189,11 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
             .iter()
             .filter_map(|g| g.identity.validator.clone())
             .collect(),
+        selecting: record
+            .generation
+            .as_ref()
+            .map(|g| g.selecting.named(&g.headers))
+            .unwrap_or_default(),
         fills,
         viewers: state.readers.len(),
         entity: Entity::new(id, record, state.stored.bytes(), 0 < fills),
@@ -202,8 +209,9 @@ pub(super) async fn remove(id: EntityId, service: Arc<Service>) -> Response {
         .map_err(Error::from)
         .and_then(|purged| Ok(purged?))
     {
-        Ok(Some(bytes)) => {
-            warp::reply::json(&serde_json::json!({"entities": 1, "bytes": bytes})).into_response()
+        Ok(Some(Purged { entities, bytes })) => {
+            let purged = serde_json::json!({"entities": entities, "bytes": bytes});
+            warp::reply::json(&purged).into_response()
         }
         Ok(None) => unknown(id),
         Err(error) => failed(&error),

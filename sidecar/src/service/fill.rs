@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use viewcache_protocol::{
-    Begin, ByteRange, ChunkHead, End, EntityId, FillId, MAX_COMPLETE_LENGTH, Outcome,
-    PROTOCOL_VERSION, Transfer,
+    Begin, ByteRange, ChunkHead, End, FillId, MAX_COMPLETE_LENGTH, Outcome, PROTOCOL_VERSION,
+    Transfer,
 };
 
 use super::Service;
@@ -133,10 +133,10 @@ impl Service {
 
     /// What a chunk belongs to. A chunk that overtook its `begin` waits.
     async fn target(self: &Arc<Self>, fill: FillId, head: &ChunkHead) -> Result<Target, Refusal> {
-        let live = match self.table.find(head.entity) {
-            Some(live) => live,
-            None => self.forgotten(head.entity).await?,
-        };
+        // It is not in memory when this process began after the transfer did, or when nothing has
+        // come of it for long because its viewer paused.
+        let existing = self.existing(head.entity).await;
+        let live = existing.map_err(|_| Refusal::Disk)?.ok_or(Refusal::Dead)?;
         let deadline = Instant::now() + BEGIN_PATIENCE;
         let seq = loop {
             let mut changed = std::pin::pin!(live.changed.notified());
@@ -163,17 +163,6 @@ impl Service {
             }
         };
         Ok(Target::Generation(live, seq))
-    }
-
-    /// An entity that is not in memory any more: this process began after the transfer did, or
-    /// nothing has come of it for long because its viewer paused.
-    async fn forgotten(self: &Arc<Self>, entity: EntityId) -> Result<Arc<Live>, Refusal> {
-        let service = Arc::clone(self);
-        let known = tokio::task::spawn_blocking(move || service.known(entity)).await;
-        match known.map_err(|_| Refusal::Disk)? {
-            Ok(live) => live.ok_or(Refusal::Dead),
-            Err(error) => Err(self.dropped(&error)),
-        }
     }
 
     /// `end`: no more of this fill will come.

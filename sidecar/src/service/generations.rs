@@ -129,20 +129,17 @@ impl Service {
     ///
     /// # Errors
     /// When the message is of another version or the store cannot be read.
-    pub async fn invalidate(&self, message: Invalidate) -> Result<(), Error> {
+    pub async fn invalidate(self: &Arc<Self>, message: Invalidate) -> Result<(), Error> {
         if message.version != PROTOCOL_VERSION {
             return Err(Error::Version(message.version));
         }
-        let id = message.key.id();
-        if self.table.find(id).is_none() && self.store.lacks(id) {
-            return Ok(());
-        }
-        let live = self.live(&message.key).await?;
-        let mut state = live.state();
-        if state.record.generation.is_some() {
-            state.record.invalidated = true;
-            state.validated_at = None;
-            state.dirty = true;
+        for live in self.variants(&message.key).await? {
+            let mut state = live.state();
+            if state.record.generation.is_some() {
+                state.record.invalidated = true;
+                state.validated_at = None;
+                state.dirty = true;
+            }
         }
         Ok(())
     }

@@ -43,6 +43,7 @@ fn a_granted_miss_is_mirrored() {
         Effect::Chunk {
             fill: FILL,
             head,
+            node,
             len: 4,
             source: Source::Frame { at: 0 },
         },
@@ -51,7 +52,7 @@ fn a_granted_miss_is_mirrored() {
     else {
         panic!("{effects:?}")
     };
-    assert_eq!(head.entity, begin.key.id());
+    assert_eq!((head.entity, *node), (begin.key.id(), begin.key.id()));
     assert_eq!(
         head.generation,
         begin.generation.id(begin.key.profile(), &FILL.to_string())
