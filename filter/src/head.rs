@@ -1,7 +1,9 @@
 //! Message heads as the host hands them over: names in lower case, pseudo-headers among them, and
 //! values that are any bytes at all, because Envoy lets non-UTF-8 values through.
 
-use viewcache_protocol::DeclineReason;
+use std::time::{Duration, UNIX_EPOCH};
+
+use viewcache_protocol::{DeclineReason, date};
 
 /// The header fields of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub struct ResponseHead {
     pub fields: Fields,
     /// Whether no body follows.
     pub end_of_stream: bool,
+    /// When it came, in milliseconds since the epoch; 0 when that is not known.
+    pub received: u64,
 }
 
 impl ResponseHead {
@@ -103,7 +107,7 @@ impl ResponseHead {
         digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
     }
 
-    /// Its fields as text. Bytes that are none are left out.
+    /// Its fields as text, with a Date. Bytes that are no text are left out.
     ///
     /// # Errors
     /// When they could decide whether and as what the body may be stored.
@@ -134,6 +138,12 @@ impl ResponseHead {
                 }
                 Err(_) => {}
             }
+        }
+        if 0 < self.received {
+            date(
+                &mut texts,
+                UNIX_EPOCH + Duration::from_millis(self.received),
+            );
         }
         Ok(texts)
     }
@@ -178,12 +188,29 @@ mod tests {
     }
 
     #[test]
+    fn a_response_without_a_date_gets_one() {
+        let texts = |name: &str, received| {
+            let head = ResponseHead {
+                fields: Fields(vec![(name.to_owned(), b"x".to_vec())]),
+                received,
+                ..ResponseHead::default()
+            };
+            head.texts().unwrap()
+        };
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let date = field("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(texts("a", 784_111_777_999), [field("a", "x"), date]);
+        assert_eq!(texts("Date", 784_111_777_999), [field("date", "x")]);
+        assert_eq!(texts("a", 0), [field("a", "x")]);
+    }
+
+    #[test]
     fn a_status_that_cannot_be_read_is_none() {
         let status = |value: &[u8]| {
             let fields = Fields(vec![(":status".to_owned(), value.to_vec())]);
             ResponseHead {
                 fields,
-                end_of_stream: false,
+                ..ResponseHead::default()
             }
             .status()
         };

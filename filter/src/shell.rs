@@ -154,6 +154,7 @@ impl HttpContext for Stream {
         let head = ResponseHead {
             fields,
             end_of_stream,
+            received: host::now(),
         };
         self.run(Event::Response(&head));
         Action::Continue

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache_control::TARGETED;
 use crate::transfer::{DeclineReason, Transfer};
 
 /// Content types and sizes. Empty and 0 mean any.
@@ -15,12 +16,24 @@ pub struct Admission {
     pub min_size: u64,
     /// The most, unless it is 0.
     pub max_size: u64,
+    /// Which fields are read instead of Cache-Control (RFC 9213), in lower case, the most specific
+    /// first; [`TARGETED`] unless they are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targeted: Option<Vec<String>>,
 }
 
 impl Admission {
     /// Whether it admits everything.
     pub fn is_open(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The fields that are read instead of Cache-Control.
+    pub fn targeted(&self) -> Vec<&str> {
+        match &self.targeted {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => TARGETED.to_vec(),
+        }
     }
 
     /// # Errors
@@ -77,6 +90,7 @@ mod tests {
             types: vec!["video/".to_owned(), "audio/mp4".to_owned()],
             min_size: 10,
             max_size: 20,
+            targeted: None,
         };
         for (content_type, length, expected) in [
             (Some("Video/MP4; codecs=x"), 10, Ok(())),

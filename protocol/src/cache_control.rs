@@ -3,9 +3,19 @@
 
 use sfv::{Dictionary, ListEntry, Parser};
 
-/// The response fields that are for this cache, or for every cache of a network, and are read
-/// instead of Cache-Control; the first that is valid counts.
+/// The response fields that are for this cache, or for every cache of a network, unless the operator
+/// names others.
 pub const TARGETED: [&str; 2] = ["viewcache-cache-control", "cdn-cache-control"];
+
+/// The field of a response that counts instead of Cache-Control and Expires: the first of `targeted`
+/// that is valid (RFC 9213 section 2.2). All names are in lower case.
+pub fn governing<'a>(
+    headers: &[(String, String)],
+    targeted: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let mut targeted = targeted.into_iter();
+    targeted.find(|name| CacheControl::of_dictionary(headers, name).is_some())
+}
 
 /// The directives of one message's Cache-Control fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,24 +43,17 @@ pub struct CacheControl {
 }
 
 impl CacheControl {
-    /// What a response says to this cache (field names in lower case).
-    pub fn of_response(headers: &[(String, String)]) -> Self {
-        let values = |name: &'static str| {
-            let fields = headers.iter().filter(move |(n, _)| n == name);
-            fields.map(|(_, value)| value.as_str())
-        };
-        let mut targeted = TARGETED.into_iter();
-        let found = targeted.find_map(|name| {
-            let lines: Vec<&str> = values(name).collect();
-            Self::of_dictionary(&lines.join(", "))
-        });
-        found.unwrap_or_else(|| Self::parse(values("cache-control")))
+    /// What a response says to this cache, by the field that is [`governing`] or by Cache-Control.
+    pub fn of_response(headers: &[(String, String)], governing: Option<&str>) -> Self {
+        let found = governing.and_then(|name| Self::of_dictionary(headers, name));
+        found.unwrap_or_else(|| Self::parse(values(headers, "cache-control")))
     }
 
     /// A targeted field is a Structured Fields dictionary; one that is empty or malformed is no
     /// field (RFC 9213 section 2.1), and a number that is no integer no directive.
-    fn of_dictionary(value: &str) -> Option<Self> {
-        let dictionary: Dictionary = Parser::new(value).parse().ok()?;
+    fn of_dictionary(headers: &[(String, String)], name: &str) -> Option<Self> {
+        let lines: Vec<&str> = values(headers, name).collect();
+        let dictionary: Dictionary = Parser::new(&lines.join(", ")).parse().ok()?;
         if dictionary.is_empty() {
             return None;
         }
@@ -107,6 +110,12 @@ impl CacheControl {
     }
 }
 
+/// The values of a field's lines.
+fn values<'a>(headers: &'a [(String, String)], name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.iter().filter(move |(n, _)| n == name);
+    lines.map(|(_, value)| value.as_str())
+}
+
 fn seconds(argument: &str) -> u64 {
     if argument.is_empty() || !argument.bytes().all(|b| b.is_ascii_digit()) {
         return 0;
@@ -131,7 +140,8 @@ mod tests {
     fn a_targeted_field_counts_instead() {
         let of = |fields: &[(&str, &str)]| {
             let fields = fields.iter().map(|&(n, v)| (n.to_owned(), v.to_owned()));
-            CacheControl::of_response(&fields.collect::<Vec<_>>())
+            let headers: Vec<_> = fields.collect();
+            CacheControl::of_response(&headers, governing(&headers, TARGETED))
         };
         let plain = ("cache-control", "no-store");
         let ours = |value| [("viewcache-cache-control", value), plain];

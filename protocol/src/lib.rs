@@ -41,5 +41,5 @@ pub use message::{
 };
 pub use profile::{Allowance, OwnProfile, Profile};
 pub use range::{ByteRange, RangeError, RangeSpec};
-pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, stored_headers};
+pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, date, stored_headers};
 pub use vary::Selecting;

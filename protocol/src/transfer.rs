@@ -1,9 +1,11 @@
 //! Whether a response's body may be stored, and as which bytes of which generation. The filter
 //! asks this of what passes through Envoy, the sidecar of what it fetches itself.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
-use crate::cache_control::CacheControl;
+use crate::cache_control::{CacheControl, governing};
 use crate::content_range::ContentRange;
 use crate::entity::{Generation, Validator};
 use crate::profile::{Allowance, Profile};
@@ -104,12 +106,14 @@ impl DeclineReason {
 }
 
 impl Transfer {
-    /// Judges a response by its status and header fields (names in lower case).
+    /// Judges a response by its status and header fields (names in lower case); of those that are
+    /// `targeted` one may count instead of Cache-Control.
     ///
     /// # Errors
     /// The first reason for which it must not be stored.
     pub fn judge(
         asked: &Asked,
+        targeted: &[&str],
         status: u16,
         headers: &[(String, String)],
     ) -> Result<Self, DeclineReason> {
@@ -143,7 +147,7 @@ impl Transfer {
         if MAX_COMPLETE_LENGTH < complete_length {
             return Err(DeclineReason::TooLong);
         }
-        may_store(asked.profile, &fields)?;
+        may_store(asked.profile, targeted, &fields)?;
         let generation = Generation {
             validator: validator(&fields),
             complete_length,
@@ -224,7 +228,11 @@ fn part(asked: &Asked, fields: &Fields<'_>) -> Result<(ByteRange, u64), DeclineR
     Ok((range, complete_length))
 }
 
-fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason> {
+fn may_store(
+    profile: Profile,
+    targeted: &[&str],
+    fields: &Fields<'_>,
+) -> Result<(), DeclineReason> {
     if fields
         .list("content-encoding")
         .any(|coding| !coding.eq_ignore_ascii_case("identity"))
@@ -234,7 +242,8 @@ fn may_store(profile: Profile, fields: &Fields<'_>) -> Result<(), DeclineReason>
     if !vary::is_bounded(fields.0) {
         return Err(DeclineReason::Vary);
     }
-    let control = CacheControl::of_response(fields.0);
+    let control =
+        CacheControl::of_response(fields.0, governing(fields.0, targeted.iter().copied()));
     if control.no_store && !profile.allows(Allowance::NoStore) {
         return Err(DeclineReason::NoStore);
     }
@@ -260,6 +269,13 @@ fn validator(fields: &Fields<'_>) -> Option<Validator> {
         .duration_since(time(modified)?)
         .ok()?;
     (age.as_secs() >= 1).then(|| Validator::LastModified(modified.to_owned()))
+}
+
+/// Gives a response without a Date one: when it came (RFC 9110 section 6.6.1).
+pub fn date(headers: &mut Vec<(String, String)>, received: SystemTime) {
+    if !headers.iter().any(|(name, _)| name == "date") {
+        headers.push(("date".to_owned(), httpdate::fmt_http_date(received)));
+    }
 }
 
 /// The header fields of a response to store: everything but what belongs to one connection, to

@@ -11,8 +11,13 @@ const HEURISTIC_MIN: Duration = Duration::from_secs(3600);
 /// And at most this long.
 const HEURISTIC_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a response may be used from `received` on, which is when its head came.
-pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration {
+/// How long a response may be used from `received` on, which is when its head came; `governing` is
+/// the targeted field that counts for it, if one does.
+pub fn lifetime(
+    headers: &[(String, String)],
+    governing: Option<&str>,
+    received: SystemTime,
+) -> Duration {
     let field = |name: &str| {
         headers
             .iter()
@@ -20,7 +25,7 @@ pub fn lifetime(headers: &[(String, String)], received: SystemTime) -> Duration 
             .map(|(_, v)| v.as_str())
     };
     let date = |name| httpdate::parse_http_date(field(name)?.trim()).ok();
-    let control = CacheControl::of_response(headers);
+    let control = CacheControl::of_response(headers, governing);
     if control.no_cache {
         return Duration::ZERO;
     }
@@ -49,8 +54,8 @@ pub struct Leniency {
 
 /// What a response's directives allow; nothing where one forbids stale answers
 /// (RFC 9111 section 4.2.4).
-pub fn leniency(headers: &[(String, String)]) -> Leniency {
-    let control = CacheControl::of_response(headers);
+pub fn leniency(headers: &[(String, String)], governing: Option<&str>) -> Leniency {
+    let control = CacheControl::of_response(headers, governing);
     if control.must_revalidate || control.no_cache || control.s_maxage.is_some() {
         return Leniency::default();
     }
@@ -62,9 +67,15 @@ pub fn leniency(headers: &[(String, String)]) -> Leniency {
 }
 
 /// Seconds of freshness left at `now`; negative when stale.
-pub fn ttl(headers: &[(String, String)], received: SystemTime, now: SystemTime) -> i64 {
+pub fn ttl(
+    headers: &[(String, String)],
+    governing: Option<&str>,
+    received: SystemTime,
+    now: SystemTime,
+) -> i64 {
     let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
-    seconds(lifetime(headers, received)).saturating_sub(seconds(age(headers, received, now)))
+    seconds(lifetime(headers, governing, received))
+        .saturating_sub(seconds(age(headers, received, now)))
 }
 
 /// The response's age at `now` (RFC 9111 section 4.2.3): what it had when it came, by its Age or
@@ -89,6 +100,8 @@ pub fn age(headers: &[(String, String)], received: SystemTime, now: SystemTime) 
 
 #[cfg(test)]
 mod tests {
+    use viewcache_protocol::cache_control;
+
     use super::*;
 
     const RECEIVED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -99,8 +112,9 @@ mod tests {
             .map(|&(n, v)| (n.to_owned(), v.to_owned()))
             .collect();
         let received = httpdate::parse_http_date(RECEIVED).unwrap();
+        let governing = cache_control::governing(&headers, ["cdn-cache-control"]);
         assert_eq!(
-            lifetime(&headers, received),
+            lifetime(&headers, governing, received),
             Duration::from_secs(seconds),
             "{fields:?}"
         );
@@ -146,7 +160,7 @@ mod tests {
                 while_revalidate: Duration::from_secs(while_revalidate),
                 if_error: Duration::from_secs(if_error),
             };
-            assert_eq!(leniency(&headers), expect, "{value}");
+            assert_eq!(leniency(&headers, None), expect, "{value}");
         };
         check("max-age=1", 0, 0);
         check(
@@ -174,7 +188,7 @@ mod tests {
         let fields = [("cache-control", "max-age=60"), ("age", "50")];
         let headers = fields.map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(
-            ttl(&headers, received, received + Duration::from_secs(9)),
+            ttl(&headers, None, received, received + Duration::from_secs(9)),
             1
         );
     }
@@ -182,6 +196,9 @@ mod tests {
     #[test]
     fn a_clock_that_goes_backwards_makes_nothing_older() {
         let received = httpdate::parse_http_date(RECEIVED).unwrap();
-        assert_eq!(ttl(&[], received, received - Duration::from_secs(9)), 3600);
+        assert_eq!(
+            ttl(&[], None, received, received - Duration::from_secs(9)),
+            3600
+        );
     }
 }

@@ -63,7 +63,7 @@ impl Granted {
         };
         let judged = head
             .texts()
-            .and_then(|headers| Transfer::judge(&asked, status, &headers))
+            .and_then(|headers| Transfer::judge(&asked, &admission.targeted(), status, &headers))
             .and_then(|transfer| admission.judge(&transfer).map(|()| transfer));
         let transfer = match judged {
             Ok(transfer) => transfer,

@@ -39,7 +39,7 @@ fn response(status: &str, more: &[(&str, &[u8])]) -> ResponseHead {
     let all = [&[(":status", status.as_bytes())], more].concat();
     ResponseHead {
         fields: fields(&all),
-        end_of_stream: false,
+        ..ResponseHead::default()
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cache_control::TARGETED;
 
 const ETAG: (&str, &str) = ("etag", "\"v1\"");
 
@@ -20,7 +21,7 @@ fn headers(fields: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn judge(asked: &Asked, status: u16, fields: &[(&str, &str)]) -> Result<Transfer, DeclineReason> {
-    Transfer::judge(asked, status, &headers(fields))
+    Transfer::judge(asked, &TARGETED, status, &headers(fields))
 }
 
 fn bytes(transfer: Result<Transfer, DeclineReason>) -> Result<(u64, u64, u64), DeclineReason> {

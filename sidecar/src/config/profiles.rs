@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use hyper::header::HeaderName;
 use serde::{Deserialize, Deserializer};
 use viewcache_protocol::{Admission, OwnProfile, Profile};
 
@@ -38,6 +39,7 @@ pub struct WrittenTerms {
     types: Vec<String>,
     min_size: Option<ByteSize>,
     max_size: Option<ByteSize>,
+    targeted: Option<Vec<String>>,
 }
 
 /// The tables as written, by name.
@@ -113,10 +115,19 @@ impl WrittenTerms {
                 expected,
             )
         };
-        let types: Vec<String> = self.types.iter().map(|t| t.to_ascii_lowercase()).collect();
+        let lower = |names: &[String]| -> Vec<String> {
+            names.iter().map(|name| name.to_ascii_lowercase()).collect()
+        };
+        let types = lower(&self.types);
         if let Some(odd) = types.iter().find(|t| !t.contains('/')) {
             let expected = "is not a media type such as \"video/mp4\", or the beginning of one such as \"video/\"";
             return Err(error("types", odd.clone(), expected));
+        }
+        let targeted = self.targeted.as_deref();
+        let named = |name: &&String| HeaderName::try_from(*name).is_ok();
+        let odd = targeted.and_then(|names| names.iter().find(|name| !named(name)));
+        if let Some(odd) = odd {
+            return Err(error("targeted", odd.clone(), "is not a field name"));
         }
         let size = |size: Option<ByteSize>| size.map_or(0, ByteSize::bytes);
         let (min_size, max_size) = (size(self.min_size), size(self.max_size));
@@ -134,6 +145,7 @@ impl WrittenTerms {
                 types,
                 min_size,
                 max_size,
+                targeted: targeted.map(lower),
             },
         })
     }
@@ -204,7 +216,8 @@ mod tests {
 
     #[test]
     fn an_own_profile_has_rules_by_its_name() {
-        let text = "[films]\nwindow = \"1MiB\"\ntypes = [\"Video/\"]\nmin_size = \"1KiB\"\n";
+        let text = "[films]\nwindow = \"1MiB\"\ntypes = [\"Video/\"]\nmin_size = \"1KiB\"\n\
+                    targeted = [\"Acme-Cache-Control\"]\n";
         let profiles = read(text).unwrap();
         let own = |name| Profile::Own(OwnProfile::new(name, &[Allowance::Immutable]).unwrap());
         assert_eq!(profiles.terms(own("films")).window, 1 << 20);
@@ -212,6 +225,7 @@ mod tests {
             types: vec!["video/".to_owned()],
             min_size: 1024,
             max_size: 0,
+            targeted: Some(vec!["acme-cache-control".to_owned()]),
         };
         assert_eq!(*profiles.admission(own("films")), expected);
         assert_eq!(profiles.terms(own("others")), Terms::default());
@@ -227,6 +241,10 @@ mod tests {
         check(
             "[generic]\nwindow = \"1KiB\"",
             "window: \"1KiB\" is less than 64KiB",
+        );
+        check(
+            "[generic]\ntargeted = [\"a b\"]",
+            "profiles.generic.targeted: \"a b\" is not a field name",
         );
         check(
             "[generic]\nstall = \"1ms\"",

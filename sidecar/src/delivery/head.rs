@@ -183,6 +183,7 @@ mod tests {
             headers: vec![("content-type".to_owned(), "video/mp4".to_owned())],
             received_at: 1_000_000,
             selecting: Default::default(),
+            governing: None,
         };
         let place = generation.place(key.id());
         Snapshot {

@@ -111,6 +111,7 @@ mod tests {
             headers: vec![("content-type".to_owned(), "video/mp4".to_owned())],
             received_at: 0,
             selecting: Default::default(),
+            governing: None,
         };
         let snapshot = Snapshot {
             place: generation.place(key.id()),

@@ -9,7 +9,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use thiserror::Error;
 use viewcache_protocol::{
-    Asked, ByteRange, DeclineReason, GenerationId, RangeSpec, Transfer, Validator, Wanted,
+    Asked, ByteRange, DeclineReason, GenerationId, RangeSpec, Transfer, Validator, Wanted, date,
 };
 
 use super::HandBack;
@@ -284,21 +284,20 @@ impl Source {
             .fetch(asker, range.as_deref(), *under, *deadline)
             .await?;
         let status = response.status().as_u16();
-        let headers = text_headers(&response);
+        let mut headers = text_headers(&response);
+        date(&mut headers, SystemTime::now());
         let upstream = cache_status(&headers);
         if let (304, &Under::Other(validator)) = (status, under)
             && service.refresh(lead.live(), validator, &headers)
         {
             return Ok(Discovery::Same { upstream });
         }
-        // What has been admitted is; a 206 to If-Range need not say its type again.
-        let admission = match under {
-            Under::Same(_) => None,
-            _ => Some(service.admission(asked.profile)),
-        };
-        let judged = Transfer::judge(asked, status, &headers).and_then(|transfer| {
-            admission.map_or(Ok(()), |admission| admission.judge(&transfer))?;
-            Ok(transfer)
+        let admission = service.admission(asked.profile);
+        let judged = Transfer::judge(asked, &admission.targeted(), status, &headers);
+        let judged = judged.and_then(|transfer| match under {
+            // What has been admitted is; a 206 to If-Range need not say its type again.
+            Under::Same(_) => Ok(transfer),
+            _ => admission.judge(&transfer).map(|()| transfer),
         });
         let mut transfer = judged.map_err(|reason| SourceError::Declined {
             status,

@@ -6,7 +6,6 @@ use viewcache_protocol::message::ForwardToken;
 use viewcache_protocol::{ByteRange, DecideRequest, EntityId, Validator, Wanted};
 
 use super::{State, parts, resolve};
-use crate::freshness;
 use crate::preconditions::{self, Verdict};
 use crate::store::{GenerationRecord, Place};
 use crate::terms::Miss;
@@ -65,7 +64,7 @@ impl State {
         let profile = self.record.key.profile();
         let ttl = match self.record.invalidated {
             true => i64::MIN,
-            false => freshness::ttl(&generation.headers, generation.received(), wall),
+            false => generation.ttl(wall),
         };
         Some(Snapshot {
             generation: generation.clone(),
@@ -82,7 +81,7 @@ impl State {
         if !snapshot.is_stale() {
             return Some(snapshot);
         }
-        let leniency = freshness::leniency(&snapshot.generation.headers);
+        let leniency = snapshot.generation.leniency();
         let failing = self.excused_until.is_some_and(|until| now < until);
         let usable = snapshot.stale_within(leniency.while_revalidate)
             || failing && snapshot.stale_within(leniency.if_error);
@@ -92,7 +91,7 @@ impl State {
     /// The same after the origin has failed to say whether it is still the one.
     pub fn excused(&self, id: EntityId, wall: SystemTime) -> Option<Snapshot> {
         let snapshot = self.snapshot(id, wall)?;
-        let leniency = freshness::leniency(&snapshot.generation.headers);
+        let leniency = snapshot.generation.leniency();
         let usable = snapshot.stale_within(leniency.if_error);
         Some(snapshot).filter(|_| usable)
     }
@@ -229,7 +228,7 @@ impl State {
             return None;
         }
         // Rounded up, so the last second may be over already.
-        let ttl = freshness::ttl(&generation.headers, generation.received(), now);
+        let ttl = generation.ttl(now);
         let fresh = u64::try_from(ttl.saturating_sub(1)).ok()?;
         Some(Duration::from_secs(fresh).min(MEMORY)).filter(|memory| !memory.is_zero())
     }

@@ -48,6 +48,7 @@ fn generation(seq: u64, strong: bool, wall: SystemTime) -> GenerationRecord {
         headers: vec![("cache-control".to_owned(), "max-age=60".to_owned())],
         received_at: crate::store::millis(wall),
         selecting: Default::default(),
+        governing: None,
     }
 }
 

@@ -10,7 +10,6 @@ use warp::reply::{Reply, Response};
 
 use super::Problem;
 use crate::error::Error;
-use crate::freshness;
 use crate::service::{Purged, Service};
 use crate::store::EntityRecord;
 
@@ -82,7 +81,7 @@ impl Entity {
         let profile = record.key.profile();
         let fresh = record.generation.as_ref().is_some_and(|g| {
             let now = SystemTime::now();
-            profile.immutable() || 0 < freshness::ttl(&g.headers, g.received(), now)
+            profile.immutable() || 0 < g.ttl(now)
         });
         let complete = complete_length == Some(cached_bytes);
         let stale_reason = match complete_length {

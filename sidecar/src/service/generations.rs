@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use viewcache_protocol::{
-    FillId, Generation, Invalidate, PROTOCOL_VERSION, Selecting, Transfer, Validator,
-    stored_headers,
+    FillId, Generation, Invalidate, PROTOCOL_VERSION, Profile, Selecting, Transfer, Validator,
+    cache_control, stored_headers,
 };
 
 use super::Service;
@@ -52,6 +52,7 @@ impl Service {
         let (seq, old) = match living {
             Some(living) => {
                 update(&mut living.headers, headers);
+                living.governing = self.governing(profile, &living.headers);
                 living.received_at = received_at;
                 living.selecting = selecting;
                 (living.seq, None)
@@ -60,6 +61,7 @@ impl Service {
                 let seq = self.store.next_seq();
                 let generation = GenerationRecord {
                     seq,
+                    governing: self.governing(profile, &headers),
                     segment_size: segment_size(&identity, self.room.segment_max()),
                     identity,
                     transfer,
@@ -99,6 +101,7 @@ impl Service {
             return false;
         };
         let mut state = live.state();
+        let profile = state.record.key.profile();
         let living = state.record.generation.as_mut();
         let Some(living) = living.filter(|g| g.identity.validator.as_ref() == Some(validator))
         else {
@@ -113,6 +116,7 @@ impl Service {
         // Some servers weaken it on the way; the stored one stays what it was.
         headers.retain(|(name, _)| name != "etag");
         update(&mut living.headers, headers);
+        living.governing = self.governing(profile, &living.headers);
         living.received_at = millis(SystemTime::now());
         state.record.invalidated = false;
         state.validated_at = Some(Instant::now());
@@ -122,6 +126,12 @@ impl Service {
         drop(state);
         live.changed.notify_waiters();
         true
+    }
+
+    /// The header field that counts instead of Cache-Control and Expires, if one does.
+    fn governing(&self, profile: Profile, headers: &[(String, String)]) -> Option<String> {
+        let targeted = self.admission(profile).targeted();
+        cache_control::governing(headers, targeted).map(str::to_owned)
     }
 
     /// The resource was changed by another request: what is stored of it is validated before it is

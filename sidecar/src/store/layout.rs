@@ -12,6 +12,7 @@ use viewcache_protocol::{EntityId, EntityKey, Generation, GenerationId, Profile,
 use super::ages::Class;
 use super::rows::{CELL, Row};
 use crate::extents::Extents;
+use crate::freshness::{self, Leniency};
 
 pub(super) const VERSION: u8 = 1;
 
@@ -124,6 +125,9 @@ pub struct GenerationRecord {
     /// What the request that brought it had in the fields that may select a response.
     #[serde(default)]
     pub selecting: Selecting,
+    /// The header field that counts instead of Cache-Control and Expires (RFC 9213).
+    #[serde(default)]
+    pub governing: Option<String>,
 }
 
 impl GenerationRecord {
@@ -135,6 +139,21 @@ impl GenerationRecord {
     /// When the head of the response came.
     pub fn received(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.received_at)
+    }
+
+    /// Seconds of freshness left at `now`; negative when stale.
+    pub fn ttl(&self, now: SystemTime) -> i64 {
+        freshness::ttl(
+            &self.headers,
+            self.governing.as_deref(),
+            self.received(),
+            now,
+        )
+    }
+
+    /// For how long it may be used although it is stale.
+    pub fn leniency(&self) -> Leniency {
+        freshness::leniency(&self.headers, self.governing.as_deref())
     }
 
     /// Its complete length in bytes.

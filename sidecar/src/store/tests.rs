@@ -43,6 +43,7 @@ fn record(seq: u64) -> EntityRecord {
         headers: Vec::new(),
         received_at: 7,
         selecting: Default::default(),
+        governing: None,
     };
     EntityRecord {
         generation: Some(generation),

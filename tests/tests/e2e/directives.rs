@@ -4,7 +4,7 @@
 use e2e::client::Request;
 use e2e::origin::Script;
 
-use crate::world::{World, parameter};
+use crate::world::{World, parameter, rules};
 
 const LENGTH: u64 = 200_000;
 
@@ -99,6 +99,69 @@ async fn a_targeted_field_counts_instead_of_cache_control() {
         world.origin.script(path, script);
         let view = world.view(&Request::get(path), content).await;
         assert_eq!(view.head.get(name), Some(value), "{path}: passed on");
+        let is = parameter(&view.cache_status, "stored");
+        assert_eq!(is, stored, "{path}: {view:?}");
+        if stored {
+            world.becomes_hit(&Request::get(path), content).await;
+        }
+    }
+}
+
+/// T4: what the directives of a targeted field do, whatever Cache-Control says.
+#[tokio::test]
+async fn the_directives_of_a_targeted_field_are_followed() {
+    let world = World::start().await;
+    for (path, value, stored, then) in [
+        ("/fresh", "max-age=600", true, "hit"),
+        ("/private", "max-age=600, private", false, "fwd=uri-miss"),
+        ("/no-store", "no-store", false, "fwd=uri-miss"),
+        ("/no-cache", "max-age=600, no-cache", true, "fwd-status=304"),
+        (
+            "/stale",
+            "max-age=0, stale-while-revalidate=60",
+            true,
+            "hit",
+        ),
+        (
+            "/must",
+            "max-age=0, stale-while-revalidate=60, must-revalidate",
+            true,
+            "fwd-status=304",
+        ),
+    ] {
+        let content = world.serve(path, LENGTH);
+        let mut script = Script::new(content).field("cdn-cache-control", value);
+        script.fields.retain(|(name, _)| name != "cache-control");
+        let script = script.field("cache-control", "max-age=60");
+        world.origin.script(path, script);
+        let view = world.view(&Request::get(path), content).await;
+        let is = parameter(&view.cache_status, "stored");
+        assert_eq!(is, stored, "{path}: {view:?}");
+        if stored {
+            world.stored(path, &[(0, LENGTH)]).await;
+        }
+        let view = world.view(&Request::get(path), content).await;
+        view.expect(200, &[then]);
+    }
+}
+
+#[tokio::test]
+async fn the_operator_names_the_targeted_fields() {
+    let (file, _folder) =
+        rules("[profiles.generic]\ntargeted = [\"Acme-Cache-Control\", \"cdn-cache-control\"]\n");
+    let world = World::with(|options| options.sidecar_config = Some(file)).await;
+    for (path, name, stored) in [
+        ("/a", "acme-cache-control", true),
+        ("/b", "cdn-cache-control", true),
+        ("/c", "viewcache-cache-control", false),
+    ] {
+        let content = world.serve(path, LENGTH);
+        let mut script = Script::new(content).field(name, "max-age=600");
+        script.fields.retain(|(name, _)| name != "cache-control");
+        world
+            .origin
+            .script(path, script.field("cache-control", "no-store"));
+        let view = world.view(&Request::get(path), content).await;
         let is = parameter(&view.cache_status, "stored");
         assert_eq!(is, stored, "{path}: {view:?}");
         if stored {

@@ -54,3 +54,31 @@ async fn another_length_is_another_version() {
     let view = world.view(&Request::get("/v"), new).await;
     assert_eq!(view.bytes, (0, 400_000));
 }
+
+/// RFC 9110 section 6.6.1: the time at which it came is its Date, by which an old Last-Modified is
+/// strong.
+#[tokio::test]
+async fn a_response_without_date_has_a_strong_last_modified() {
+    let world = World::start().await;
+    let content = world.serve("/v", MIB);
+    let script = Script {
+        etag: None,
+        last_modified: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
+        ..Script::new(content)
+    };
+    world.origin.script("/v", script);
+    for (range, stored) in [
+        ("0-99999", vec![(0, 100_000)]),
+        ("200000-299999", vec![(0, 100_000), (200_000, 300_000)]),
+    ] {
+        world
+            .view(&Request::get("/v").range(range), content)
+            .await
+            .expect(206, &["stored"]);
+        world.stored("/v", &stored).await;
+    }
+    let view = world.view(&Request::get("/v"), content).await;
+    view.expect(200, &["fwd=partial"]);
+    let hit = world.hit(&Request::get("/v").range("5-9"), content).await;
+    assert!(hit.head.get("date").is_some());
+}

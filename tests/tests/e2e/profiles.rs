@@ -8,7 +8,7 @@ use e2e::poll::until;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::world::{MIB, SOON, World};
+use crate::world::{MIB, SOON, World, rules};
 
 const PROFILES: &str = r#""profiles": [
     {
@@ -21,10 +21,8 @@ const PROFILES: &str = r#""profiles": [
     }
 ]"#;
 
-async fn world(rules: &str) -> (World, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("viewcache.toml");
-    std::fs::write(&file, rules).unwrap();
+async fn world(text: &str) -> (World, TempDir) {
+    let (file, folder) = rules(text);
     let world = World::with(|options| {
         options.filter_fields = Some(PROFILES.replace('\n', " "));
         options.sidecar_config = Some(file);

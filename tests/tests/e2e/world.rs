@@ -1,5 +1,6 @@
 //! An origin, a stack in front of it, and viewers that compare every byte.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use e2e::origin::{Origin, Script};
 use e2e::poll::until;
 use e2e::stack::{Options, Stack};
 use serde_json::Value;
+use sfv::{List, ListEntry, Parser};
+use tempfile::TempDir;
 
 /// How long the cache may take to do something in the background.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -220,6 +223,14 @@ impl Drop for World {
     }
 }
 
+/// A sidecar's file with these rules, and the folder that it is in.
+pub(crate) fn rules(text: &str) -> (PathBuf, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("viewcache.toml");
+    std::fs::write(&file, text).unwrap();
+    (file, folder)
+}
+
 /// What holds for every response.
 fn check_head(response: &Response) {
     let head = &response.head;
@@ -233,11 +244,7 @@ fn check_head(response: &Response) {
         status.starts_with("viewcache; "),
         "Cache-Status {status:?} in {head:?}"
     );
-    let hit = parameter(status, "hit");
-    assert!(
-        !(hit && status.contains("fwd")),
-        "a hit that was forwarded: {status}"
-    );
+    check_members(status);
     assert_eq!(
         head.fields
             .iter()
@@ -245,6 +252,37 @@ fn check_head(response: &Response) {
             .count(),
         1
     );
+}
+
+/// A list of tokens or strings with parameters (RFC 9211 section 2, RFC 9651 section 3.1); of ours
+/// `hit` and `fwd` exclude each other, and `stored` and `collapsed` go with `fwd`.
+fn check_members(status: &str) {
+    let list: List = Parser::new(status)
+        .parse()
+        .unwrap_or_else(|error| panic!("{status}: {error}"));
+    let Some(ListEntry::Item(ours)) = list.last() else {
+        panic!("{status}: no item")
+    };
+    assert_eq!(
+        ours.bare_item.as_token().map(|t| t.as_str()),
+        Some("viewcache")
+    );
+    let get = |name: &str| ours.params.get(name);
+    let token = |name: &str| get(name).is_none_or(|value| value.as_token().is_some());
+    let flag = |name: &str| get(name).is_none_or(|value| value.as_boolean() == Some(true));
+    let number = |name: &str| get(name).is_none_or(|value| value.as_integer().is_some());
+    let forwarded = get("fwd").is_some();
+    assert!(forwarded != get("hit").is_some(), "{status}");
+    assert!(
+        forwarded || get("stored").is_none() && get("collapsed").is_none(),
+        "{status}"
+    );
+    assert!(["fwd", "detail"].into_iter().all(token), "{status}");
+    assert!(
+        ["hit", "stored", "collapsed"].into_iter().all(flag),
+        "{status}"
+    );
+    assert!(["ttl", "fwd-status"].into_iter().all(number), "{status}");
 }
 
 pub(crate) fn first_position(content_range: &str) -> u64 {

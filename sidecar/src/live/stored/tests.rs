@@ -27,6 +27,7 @@ fn generation(seq: u64) -> GenerationRecord {
         headers: Vec::new(),
         received_at: 0,
         selecting: Default::default(),
+        governing: None,
     }
 }
 
