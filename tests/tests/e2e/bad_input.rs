@@ -127,6 +127,27 @@ async fn a_chunked_body_is_stored_when_its_end_is_clean() {
     }
 }
 
+/// R7: any answer of the origin's to a range of nothing is right.
+#[tokio::test]
+async fn an_entity_without_bytes_is_passed_on() {
+    let world = World::start().await;
+    world.serve("/empty", 0);
+    for request in [
+        Request::get("/empty"),
+        Request::get("/empty").range("0-"),
+        Request::get("/empty").range("0-9"),
+        Request::get("/empty").range("-5"),
+        Request::get("/empty"),
+    ] {
+        let mut response = world.open(&request).await;
+        assert!(matches!(response.status, 200 | 416), "{response:?}");
+        assert!(!response.cache_status().contains("stored"), "{response:?}");
+        assert!(response.rest().await.unwrap().is_empty());
+    }
+    assert!(world.entity("/empty").await.is_none());
+    world.filter_lives().await;
+}
+
 #[tokio::test]
 async fn a_wrong_content_range_is_passed_on_and_not_stored() {
     let world = World::start().await;

@@ -49,6 +49,18 @@ async fn conditions_are_judged_from_what_is_stored() {
             vec![("if-none-match", "\"x\""), ("if-modified-since", LATER)],
             200,
         ),
+        (
+            vec![("if-none-match", "\"v1\""), ("if-modified-since", EARLIER)],
+            304,
+        ),
+        (
+            vec![
+                ("if-none-match", "\"v1\""),
+                ("if-range", "\"v2\""),
+                ("range", "bytes=5-9"),
+            ],
+            304,
+        ),
         (vec![("if-modified-since", MODIFIED)], 304),
         (vec![("if-modified-since", EARLIER)], 200),
         // R16: a range means nothing to a 304.
@@ -93,6 +105,24 @@ async fn conditions_are_judged_from_what_is_stored() {
         }
     }
     assert_eq!(asked(), before, "a hit was forwarded");
+}
+
+/// P7: without Last-Modified it is judged by Date.
+#[tokio::test]
+async fn without_last_modified_the_date_tells_what_is_new() {
+    let world = World::start().await;
+    let content = world.serve("/v", LENGTH);
+    let mut script = Script::new(content).field("date", MODIFIED);
+    script.fields.retain(|(name, _)| name != "cache-control");
+    let script = script.field("cache-control", "max-age=2000000000");
+    world.origin.script("/v", script);
+    world.view(&Request::get("/v"), content).await;
+    world.stored("/v", &[(0, LENGTH)]).await;
+    for (date, status) in [(MODIFIED, 304), (LATER, 304), (EARLIER, 200)] {
+        let request = Request::get("/v").field("if-modified-since", date);
+        let view = world.hit(&request, content).await;
+        assert_eq!(view.status, status, "{date}: {view:?}");
+    }
 }
 
 #[tokio::test]
