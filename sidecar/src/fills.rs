@@ -305,11 +305,17 @@ impl Leads {
     /// Where the transfer ends that is to bring the byte at `offset`, however far away it still
     /// is; `None` when there is none.
     pub fn promised(&self, offset: u64, now: Instant, terms: &Terms) -> Option<u64> {
-        let ends = self
-            .moving(now, terms)
-            .filter(|&(start, _, end)| start <= offset && offset < end)
-            .map(|(_, _, end)| end);
-        ends.max()
+        let ends = self.0.iter().filter_map(|lead| match lead.phase {
+            // Behind its frontier, and at its end, chunks may be on their way that it overtook.
+            Phase::Running { start, end, .. } if lead.stalls(now, terms).is_some() => {
+                Some((start, end))
+            }
+            Phase::Landing { start, end, until } if now < until => Some((start, end)),
+            _ => None,
+        });
+        ends.filter(|&(start, end)| start <= offset && offset < end)
+            .map(|(_, end)| end)
+            .max()
     }
 
     /// Whether a transfer other than `fill` has passed `offset` and goes on for `worth` bytes more.

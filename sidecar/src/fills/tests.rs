@@ -166,4 +166,11 @@ fn a_transfer_promises_all_that_it_covers() {
     assert_eq!(leads.promised(50 << 20, now, &terms()), Some(100 << 20));
     assert_eq!(leads.promised(100 << 20, now, &terms()), None);
     assert_eq!(leads.promised(5, now + STALL, &terms()), None);
+    // Its last chunk may have overtaken others.
+    leads.advance(FILL, 100 << 20, now);
+    assert_eq!(leads.promised(5, now, &terms()), Some(100 << 20));
+    leads.end(FILL, Some(50), now);
+    assert_eq!(leads.promised(5, now, &terms()), Some(50));
+    assert_eq!(leads.promised(50, now, &terms()), None);
+    assert_eq!(leads.promised(5, now + OVERTAKEN, &terms()), None);
 }

@@ -167,3 +167,28 @@ async fn nobody_validates_what_another_site_may_see() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(origin.requests().len(), 2, "asked for the wrong site");
 }
+
+/// Chunks overtake each other, the last one too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_that_its_last_has_overtaken_is_not_fetched() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Arc::new(Sidecar::start(dir.path(), origin.addr, &[]).await);
+    let fill = sidecar.granted("").await;
+    let living = generation(1, N);
+    let id = living.id(Profile::Generic, "");
+    sidecar.begin(fill, &living, 0, N).await;
+    let follower = tokio::spawn({
+        let sidecar = Arc::clone(&sidecar);
+        async move { sidecar.routed("").await }
+    });
+    for (start, end) in [(0, 300_000), (600_000, N), (300_000, 600_000)] {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let got = sidecar.chunk(fill, id, start, body(1, start, end)).await;
+        assert_eq!(got.status, 204);
+    }
+    sidecar.end(fill, Outcome::Complete).await;
+    let got = follower.await.unwrap();
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    assert_eq!(origin.requests().len(), 0);
+}
