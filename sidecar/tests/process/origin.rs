@@ -111,6 +111,7 @@ impl Origin {
 }
 
 async fn converse(stream: TcpStream, state: &Inner) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     loop {
