@@ -23,7 +23,7 @@ use crate::head::{RequestHead, ResponseHead};
 use crate::profile::{self, BypassReason};
 use crate::remembered::Recalled;
 
-use filling::{Filling, end};
+use filling::{Filling, unused};
 use granted::Granted;
 use note::Note;
 
@@ -157,7 +157,7 @@ impl Exchange {
                 filling.map_or(State::Over, State::Filling)
             }
             (State::Granted(granted), Event::Done) => {
-                effects.push(end(granted.fill, granted.key, None, Outcome::Abandoned));
+                effects.push(unused(granted.fill, granted.key, Outcome::Abandoned));
                 State::Over
             }
             (State::Filling(filling), event) => match filling.on(event, &mut effects) {

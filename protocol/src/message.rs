@@ -321,6 +321,9 @@ impl ChunkHead {
 pub struct End {
     /// The entity.
     pub key: EntityKey,
+    /// The viewer that got anything, hashed by the filter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub viewer: String,
     /// What the viewer really got, mirrored or not; `None` when not a byte.
     pub delivered: Option<ByteRange>,
     /// How it ended.
@@ -494,6 +497,7 @@ mod tests {
         );
         let end = End {
             key: key(),
+            viewer: String::new(),
             delivered: ByteRange::new(0, 5),
             outcome: Outcome::Declined(DeclineReason::NoStore),
         };

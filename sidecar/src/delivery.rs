@@ -71,13 +71,15 @@ pub struct Cut;
 #[derive(Debug)]
 struct Viewing {
     live: Arc<Live>,
+    /// As the filter names it.
+    viewer: String,
     id: ReaderId,
 }
 
 impl Viewing {
-    fn new(live: Arc<Live>) -> Self {
+    fn new(live: Arc<Live>, viewer: String) -> Self {
         let id = live.state().readers.enter();
-        Self { live, id }
+        Self { live, viewer, id }
     }
 
     fn aim(&self, range: ByteRange) {
@@ -86,14 +88,12 @@ impl Viewing {
     }
 
     /// These bytes go to the viewer.
-    fn passed(&self, service: &Service, range: ByteRange, stored: bool) {
+    fn passed(&self, service: &Arc<Service>, range: ByteRange, stored: bool) {
         if stored {
             service.metrics.cache_bytes.inc_by(range.len());
         }
-        let mut state = self.live.state();
-        state.readers.advance(self.id, range.end());
-        state.delivered(range, stored);
-        drop(state);
+        self.live.state().readers.advance(self.id, range.end());
+        service.delivered(&self.live, &self.viewer, range, stored);
         self.live.demand.notify_waiters();
     }
 }
@@ -137,7 +137,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
         return head_only(service, &live, ask, &selecting);
     }
     let share = service.stream_share().ok_or(HandBack::Busy)?;
-    let viewing = Viewing::new(Arc::clone(&live));
+    let viewing = Viewing::new(Arc::clone(&live), wanted.viewer.clone());
     let began = Instant::now();
     let deadline = began + PATIENCE;
     let mut changed = false;

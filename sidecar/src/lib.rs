@@ -14,12 +14,14 @@ mod management;
 pub mod metrics;
 pub mod origin;
 pub mod pace;
+pub mod policy;
 pub mod preconditions;
 pub mod readers;
 pub mod recent;
 pub mod service;
 pub mod store;
 pub mod terms;
+pub mod watchers;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -16,15 +16,17 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
-use viewcache_protocol::{ByteRange, EntityId, EntityKey, Selecting, Wanted};
+use viewcache_protocol::{ByteRange, EntityId, EntityKey, FillId, Selecting, Wanted};
 
 use crate::extents::Extents;
 use crate::fills::Leads;
 use crate::pace::Latency;
+use crate::policy::{Admit, Reason};
 use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::store::{EntityRecord, Loaded, Rows};
 use crate::terms::Terms;
+use crate::watchers::Watchers;
 pub use course::{Next, Spot};
 pub use habits::Habits;
 pub use judging::{Judgement, Snapshot};
@@ -62,6 +64,7 @@ impl Live {
             ended: Vec::new(),
             recent: Recent::default(),
             leads: Leads::default(),
+            mirrors: Vec::new(),
             asked_with: None,
             readers: Readers::default(),
             habits: Habits::default(),
@@ -126,6 +129,8 @@ pub struct State {
     pub ended: Vec<Ended>,
     /// Who is fetching.
     pub leads: Leads,
+    /// The viewers of mirrored transfers that were granted.
+    pub mirrors: Vec<(FillId, String)>,
     /// What the request that last was granted a lead had in the fields that may select a response.
     pub asked_with: Option<Selecting>,
     /// Responses being streamed from here, and read-aheads.
@@ -163,11 +168,46 @@ impl State {
         self.dirty = true;
     }
 
+    /// A viewer has watched these bytes. True when that may make the entity worth keeping.
+    pub fn watch(&mut self, viewer: &str, range: ByteRange) -> bool {
+        let undecided = !self.record.admitted && !viewer.is_empty();
+        if undecided {
+            self.record.watchers.watched(viewer, range);
+            self.record.most_watched = self.record.most_watched.max(self.record.watchers.most());
+        }
+        undecided
+    }
+
+    /// A chunk of a mirrored transfer has come: its viewer has these bytes. True when that may make
+    /// the entity worth keeping.
+    pub fn mirrored(&mut self, fill: FillId, range: ByteRange) -> bool {
+        let viewer = self.mirrors.iter().find(|&&(known, _)| known == fill);
+        match viewer.cloned() {
+            Some((_, viewer)) if !self.record.admitted => self.watch(&viewer, range),
+            _ => false,
+        }
+    }
+
+    /// Admits the entity if it is worth keeping and was not known to be. Whatever was known of its
+    /// viewers is forgotten then.
+    pub fn admit(&mut self, admit: Admit) -> Option<Reason> {
+        let complete_length = self.record.generation.as_ref()?.complete_length();
+        if self.record.admitted {
+            return None;
+        }
+        let reason = admit.judge(&self.record.watchers, complete_length)?;
+        self.record.admitted = true;
+        self.record.watchers = Watchers::default();
+        self.dirty = true;
+        Some(reason)
+    }
+
     /// Forgets leads that lapsed or went silent, and what they left in memory.
     pub fn expire(&mut self, now: Instant) {
         self.leads.expire(now);
         let leads = &self.leads;
         self.recent.retain_fills(|fill| leads.holds(fill));
+        self.mirrors.retain(|&(fill, _)| leads.holds(fill));
     }
 
     /// Remembers what a viewer asks for, as far as that is known.

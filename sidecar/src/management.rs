@@ -1,6 +1,7 @@
 //! The management port: REST under `/v1`, metrics and health.
 
 mod entity;
+mod policy;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,9 +10,11 @@ use hyper::StatusCode;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use viewcache_protocol::EntityId;
+use warp::reject::{LengthRequired, MethodNotAllowed, PayloadTooLarge};
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
+use crate::error::Error;
 use crate::service::Service;
 
 /// The content type of RFC 9457.
@@ -95,6 +98,19 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
                 with_id(&id, |id| entity::pin(id, pinned, service)).await
             })
     };
+    let policy = warp::path!("v1" / "policy");
+    let body = || warp::body::content_length_limit(policy::MAX_BODY).and(warp::body::bytes());
+    let show_policy = policy.and(warp::get()).and(with()).then(policy::show);
+    let put_policy = policy
+        .and(warp::put())
+        .and(body())
+        .and(with())
+        .then(policy::replace);
+    let patch_policy = policy
+        .and(warp::patch())
+        .and(body())
+        .and(with())
+        .then(policy::merge);
     healthz
         .or(readyz)
         .or(metrics)
@@ -103,6 +119,9 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
         .or(remove)
         .or(pin(warp::put().boxed(), true))
         .or(pin(warp::delete().boxed(), false))
+        .or(show_policy)
+        .or(put_policy)
+        .or(patch_policy)
         .recover(unrouted)
         .with(warp::log::custom(|info| {
             tracing::debug!(method = %info.method(), path = info.path(), status = %info.status(), "management");
@@ -122,13 +141,23 @@ async fn with_id<F: Future<Output = Response>>(
     }
 }
 
+fn failed(error: &Error) -> Response {
+    tracing::error!(%error, "management");
+    Problem::response(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
 async fn unrouted(rejection: Rejection) -> Result<Response, Infallible> {
-    Ok(
-        if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-            let detail = "method: not allowed on this path".to_owned();
-            Problem::response(StatusCode::METHOD_NOT_ALLOWED, detail)
-        } else {
-            Problem::response(StatusCode::NOT_FOUND, "path: nothing is here".to_owned())
-        },
-    )
+    let (status, detail) = if rejection.find::<MethodNotAllowed>().is_some() {
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method: not allowed on this path",
+        )
+    } else if rejection.find::<PayloadTooLarge>().is_some() {
+        (StatusCode::PAYLOAD_TOO_LARGE, "body: too long")
+    } else if rejection.find::<LengthRequired>().is_some() {
+        (StatusCode::LENGTH_REQUIRED, "content-length: missing")
+    } else {
+        (StatusCode::NOT_FOUND, "path: nothing is here")
+    };
+    Ok(Problem::response(status, detail.to_owned()))
 }

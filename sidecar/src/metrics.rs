@@ -31,6 +31,8 @@ pub struct Metrics {
     pub conflicts: Counter,
     /// Requests to the origin of our own, by result.
     pub fetches: Family<Labels, Counter>,
+    /// Entities found worth keeping, by reason.
+    pub admissions: Family<Labels, Counter>,
     /// Segments removed to make room.
     pub evictions: Counter,
     /// Responses cut because the origin could not give the rest.
@@ -67,6 +69,7 @@ impl Default for Metrics {
         let served = family("served", "Answers to routed requests");
         let refused = family("refused_bytes", "Bytes not stored");
         let fetches = family("fetches", "Requests to the origin");
+        let admissions = family("admissions", "Entities found worth keeping");
         Self {
             registry: Arc::new(registry),
             decisions,
@@ -78,6 +81,7 @@ impl Default for Metrics {
             healed,
             conflicts,
             fetches,
+            admissions,
             evictions,
             cuts,
         }

@@ -1,5 +1,6 @@
 //! The use cases: the only place that joins the store, the fills and the policies.
 
+mod admission;
 mod evict;
 mod fill;
 mod generations;
@@ -12,8 +13,8 @@ mod variants;
 mod write;
 mod writers;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
@@ -28,6 +29,7 @@ use crate::error::Error;
 use crate::live::{Judgement, Live, State};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
+use crate::policy::Policy;
 use crate::store::{Patience, Store, StoreError, millis};
 pub use fill::IngestPermit;
 use room::Room;
@@ -69,6 +71,10 @@ pub struct Service {
     shares: Arc<Shares>,
     /// By which rules each profile's entities are fetched.
     profiles: Profiles,
+    /// What is worth keeping.
+    policy: RwLock<Arc<Policy>>,
+    /// Whether somebody evicts what is not known to be.
+    bounding: AtomicBool,
     next_fill: AtomicU64,
     /// The threads that write.
     writers: Writers,
@@ -88,6 +94,7 @@ impl Service {
         let store = Arc::new(Store::open(&config.data_dir)?);
         let room = Room::new(config.max_bytes.bytes(), config.min_free, store.used());
         room.look_at_index(&store);
+        let policy = store.policy()?.unwrap_or_default();
         let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
         Ok(Arc::new(Self {
             room,
@@ -98,6 +105,8 @@ impl Service {
             spools: Spools::default(),
             shares: Arc::default(),
             profiles: config.profiles.clone(),
+            policy: RwLock::new(Arc::new(policy)),
+            bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
             origin: Origin::new(&config.egress),
@@ -145,6 +154,7 @@ impl Service {
                 let grant = grant.then(|| {
                     let fill = self.fill();
                     state.grant(fill, now + GRANT_TTL, &request.selecting);
+                    state.mirrors.push((fill, request.wanted.viewer.clone()));
                     let ttl_ms = u64::try_from(GRANT_TTL.as_millis()).unwrap_or(u64::MAX);
                     Grant {
                         fill,

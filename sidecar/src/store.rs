@@ -12,6 +12,7 @@ mod handles;
 mod index;
 mod layout;
 mod migrate;
+mod policy;
 mod rows;
 mod segments;
 mod spool;
@@ -221,8 +222,10 @@ impl Store {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        *slot = None;
-        *slot = Some(Arc::new(Index::open(&self.dir.join("index"))?));
+        let provisional = slot.take().map_or(0, |index| index.provisional());
+        let index = Index::open(&self.dir.join("index"))?;
+        index.set_provisional(provisional);
+        *slot = Some(Arc::new(index));
         Ok(true)
     }
 

@@ -21,6 +21,7 @@ pub const HOST: &str = "media.test";
 #[derive(Clone)]
 pub struct Request {
     head: Vec<u8>,
+    body: Vec<u8>,
     bodiless: bool,
 }
 
@@ -41,6 +42,7 @@ impl Request {
         let head = format!("{method} {target} HTTP/1.1\r\nhost: {HOST}\r\n").into_bytes();
         Self {
             head,
+            body: Vec::new(),
             bodiless: method == "HEAD",
         }
     }
@@ -52,6 +54,14 @@ impl Request {
         self.head.extend_from_slice(value.as_ref());
         self.head.extend_from_slice(b"\r\n");
         self
+    }
+
+    /// The same with a body.
+    pub fn body(self, body: &str) -> Self {
+        Self {
+            body: body.as_bytes().to_vec(),
+            ..self.field("content-length", body.len().to_string())
+        }
     }
 
     /// The same under another name of the service.
@@ -79,7 +89,9 @@ impl Request {
             let mut stream = TcpStream::connect(to).await?;
             stream.set_nodelay(true)?;
             stream.write_all(&self.head).await?;
-            stream.write_all(b"\r\n").await?;
+            stream
+                .write_all(&[b"\r\n", &self.body[..]].concat())
+                .await?;
             let mut stream = BufReader::with_capacity(256 * 1024, stream);
             let head = Head::read(&mut stream)
                 .await?

@@ -14,7 +14,23 @@ pub async fn get(from: SocketAddr, target: &str) -> Result<String> {
 
 /// A call and the status that it must have.
 pub async fn call(method: &str, to: SocketAddr, target: &str, status: u16) -> Result<String> {
-    let mut response = Request::new(method, target).send(to).await?;
+    exchange(method, target, Request::new(method, target), to, status).await
+}
+
+/// A call with a JSON body, expecting 200.
+pub async fn send(method: &str, to: SocketAddr, target: &str, body: &Value) -> Result<String> {
+    let request = Request::new(method, target).body(&body.to_string());
+    exchange(method, target, request, to, 200).await
+}
+
+async fn exchange(
+    method: &str,
+    target: &str,
+    request: Request,
+    to: SocketAddr,
+    status: u16,
+) -> Result<String> {
+    let mut response = request.send(to).await?;
     let body = String::from_utf8_lossy(&response.rest().await?).into_owned();
     if response.status != status {
         bail!("{method} {target}: {} {body}", response.status);

@@ -1,6 +1,6 @@
 //! The part of an exchange in which a body passes whose fill was granted.
 
-use viewcache_protocol::{ByteRange, ChunkHead, End, EntityKey, FillId, GenerationId, Outcome};
+use viewcache_protocol::{ChunkHead, End, EntityKey, FillId, GenerationId, Outcome};
 
 use super::effect::{Effect, Event};
 use crate::callout::Answer;
@@ -12,6 +12,8 @@ use crate::mirror::{Mirror, Step};
 pub(super) struct Filling {
     /// The entity.
     key: EntityKey,
+    /// Who watches it.
+    viewer: String,
     /// What mirror messages name the fill by.
     fill: FillId,
     /// What the bytes belong to.
@@ -25,6 +27,7 @@ pub(super) struct Filling {
 impl Filling {
     pub(super) fn new(
         key: EntityKey,
+        viewer: String,
         fill: FillId,
         generation: GenerationId,
         mirror: Mirror,
@@ -32,6 +35,7 @@ impl Filling {
     ) -> Self {
         Self {
             key,
+            viewer,
             fill,
             generation,
             mirror,
@@ -121,22 +125,28 @@ impl Filling {
         } else {
             Outcome::Abandoned
         };
-        effects.push(end(self.fill, self.key, self.mirror.delivered(), outcome));
+        let delivered = self.mirror.delivered();
+        let end = End {
+            key: self.key,
+            viewer: delivered.map_or_else(String::new, |_| self.viewer),
+            delivered,
+            outcome,
+        };
+        effects.push(Effect::End {
+            fill: self.fill,
+            end,
+        });
     }
 }
 
-/// The last word on a fill.
-pub(super) fn end(
-    fill: FillId,
-    key: EntityKey,
-    delivered: Option<ByteRange>,
-    outcome: Outcome,
-) -> Effect {
+/// The last word on a fill of which nobody got a byte.
+pub(super) fn unused(fill: FillId, key: EntityKey, outcome: Outcome) -> Effect {
     Effect::End {
         fill,
         end: End {
             key,
-            delivered,
+            viewer: String::new(),
+            delivered: None,
             outcome,
         },
     }

@@ -6,7 +6,7 @@ use viewcache_protocol::{
 };
 
 use super::effect::Effect;
-use super::filling::{Filling, end};
+use super::filling::{Filling, unused};
 use crate::budget::Lease;
 use crate::counter::Counter;
 use crate::head::ResponseHead;
@@ -75,13 +75,13 @@ impl Granted {
                     304 | 412 | 416 => Outcome::Abandoned,
                     _ => Outcome::Declined(reason),
                 };
-                effects.push(end(fill, key, None, outcome));
+                effects.push(unused(fill, key, outcome));
                 return None;
             }
         };
         if head.end_of_stream {
             effects.push(annotate(false, Some("no-body")));
-            effects.push(end(fill, key, None, Outcome::Abandoned));
+            effects.push(unused(fill, key, Outcome::Abandoned));
             return None;
         }
         let generation = transfer.generation.id(key.profile(), &fill.to_string());
@@ -104,9 +104,16 @@ impl Granted {
             // the end.
             effects.push(Effect::Count(Counter::MirrorShed));
             effects.push(annotate(false, Some("shed")));
-            effects.push(end(fill, key.clone(), None, Outcome::Abandoned));
+            effects.push(unused(fill, key.clone(), Outcome::Abandoned));
         }
         let open_ended = transfer.open_ended;
-        Some(Filling::new(key, fill, generation, mirror, open_ended))
+        Some(Filling::new(
+            key,
+            wanted.viewer,
+            fill,
+            generation,
+            mirror,
+            open_ended,
+        ))
     }
 }

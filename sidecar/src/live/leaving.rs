@@ -8,6 +8,7 @@ use super::State;
 use crate::extents::{BLOCK, Extents};
 use crate::recent::Recent;
 use crate::store::{Change, GenerationRecord, Place, Row, Rows, SegmentChange, Update};
+use crate::watchers::Watchers;
 
 /// A generation that has ended, to be removed when its last writer is done.
 #[derive(Debug)]
@@ -182,6 +183,8 @@ impl State {
         if !self.record.generation.as_ref().is_some_and(same) {
             // Positions in another body mean nothing.
             self.record.watched = Extents::default();
+            self.record.watchers = Watchers::default();
+            self.record.most_watched = 0;
         }
         let old = self.record.generation.replace(generation);
         self.clear(seq, old)

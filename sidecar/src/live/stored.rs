@@ -320,13 +320,11 @@ impl State {
         self.touched.extend(segments);
     }
 
-    /// What the index is to be told when the operator keeps the entity, or no longer does: the
-    /// class of every segment. `None` when there is nothing to be kept.
-    pub fn pinning(&mut self, pinned: bool) -> Option<(Place, Update)> {
+    /// What the index is to be told when the entity's class is another: the record, and the class
+    /// of every segment. `None` when nothing is stored.
+    pub fn classing(&mut self) -> Option<(Place, Update)> {
         let place = self.record.generation.as_ref()?.place(self.record.key.id());
-        let mut record = self.record.clone();
-        record.pinned = pinned;
-        let class = record.class();
+        let class = self.record.class();
         let segments = self.segments.iter().filter_map(|(&segment, known)| {
             let before = known.indexed.filter(|_| !known.leaving)?;
             let after = Some(SegmentRecord { class, ..before });
@@ -339,7 +337,7 @@ impl State {
         let update = Update {
             rows: Change::default(),
             segments: segments.collect(),
-            record: Some(record),
+            record: Some(self.record.clone()),
         };
         Some((place, update))
     }

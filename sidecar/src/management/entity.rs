@@ -8,7 +8,7 @@ use serde::Serialize;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey, Profile, Selecting, Validator};
 use warp::reply::{Reply, Response};
 
-use super::Problem;
+use super::{Problem, failed};
 use crate::error::Error;
 use crate::service::{Purged, Service};
 use crate::store::EntityRecord;
@@ -44,6 +44,8 @@ struct Entity {
     status: Status,
     /// Why it is stale, when it is.
     stale_reason: Option<StaleReason>,
+    /// Whether it is not known to be worth keeping.
+    provisional: bool,
     pinned: bool,
     complete_length: Option<u64>,
     cached_bytes: u64,
@@ -54,6 +56,9 @@ struct Entity {
     bytes_from_origin: u64,
     /// Different bytes that went to some viewer, whoever had them.
     watched_bytes: u64,
+    /// How much of it the viewer has watched that has watched most, in percent, until it was found
+    /// worth keeping.
+    watched_percent: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,6 +110,7 @@ impl Entity {
             key: record.key,
             status,
             stale_reason: stale_reason.filter(|_| !fetching),
+            provisional: !record.admitted,
             pinned: record.pinned,
             complete_length,
             cached_bytes,
@@ -114,6 +120,10 @@ impl Entity {
             bytes_from_cache: record.bytes_from_cache,
             bytes_from_origin: record.bytes_from_origin,
             watched_bytes: record.watched.bytes(),
+            watched_percent: complete_length.map(|length| {
+                let percent = u128::from(record.most_watched) * 100 / u128::from(length.max(1));
+                u64::try_from(percent).unwrap_or(100)
+            }),
         }
     }
 }
@@ -236,11 +246,6 @@ fn unknown(id: EntityId) -> Response {
         StatusCode::NOT_FOUND,
         format!("id: nothing is stored of {id}"),
     )
-}
-
-fn failed(error: &Error) -> Response {
-    tracing::error!(%error, "management");
-    Problem::response(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC.

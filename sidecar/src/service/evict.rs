@@ -11,7 +11,7 @@ use super::Service;
 use super::room::Take;
 use crate::error::Refusal;
 use crate::live::{Leaving, Live, State};
-use crate::store::{Aged, Place, StoreError};
+use crate::store::{Aged, Class, Place, SegmentId, StoreError};
 
 /// How long a writer waits for room that another thread makes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -21,6 +21,15 @@ const BARREN: Duration = Duration::from_millis(100);
 
 /// How many of the oldest are looked up at once.
 const PAGE: usize = 64;
+
+/// What becomes of one that is next to be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Goes,
+    Stays,
+    /// So do all after it.
+    Ends,
+}
 
 impl Service {
     /// Takes room for bytes before they are written. When there is none, one writer makes some and
@@ -81,17 +90,67 @@ impl Service {
             return true;
         }
         // What was used since the index was last told is not the oldest any more.
-        let all = self.table.all();
-        all.iter().for_each(|live| self.age(live, u64::MAX));
-        let freed = self.evict(ample);
+        self.age_all();
+        // What is provisional keeps its share of the room, or nothing new would ever be admitted.
+        let over = self.admitted_over().min(ample);
+        let mut freed = self.evict_admitted(over);
+        freed += self.evict_those(None, ample.saturating_sub(freed), |_| Fate::Goes);
         tracing::debug!(freed, needed, ample, "room is made");
         0 < freed
     }
 
-    /// Evicts what was used least recently until so much has gone. What has gone comes back.
-    fn evict(&self, bytes: u64) -> u64 {
+    fn age_all(&self) {
+        let all = self.table.all();
+        all.iter().for_each(|live| self.age(live, u64::MAX));
+    }
+
+    /// Evicts what was used least recently of one pool, and of the other, until each has less than
+    /// its share: so much less that it is not done for every write.
+    pub(super) fn evict_excess(&self) {
+        self.age_all();
+        let ample = |over: u64, spare: u64| if over == 0 { 0 } else { over + spare };
+        let spare = self.room.max() / 64;
+        self.evict_admitted(ample(self.admitted_over(), spare));
+        self.evict_provisional(ample(self.provisional_over(), spare));
+    }
+
+    /// Evicts admitted segments until so much has gone. What has gone comes back.
+    fn evict_admitted(&self, bytes: u64) -> u64 {
+        let first = Aged {
+            class: Class::Admitted,
+            used_at: 0,
+            id: SegmentId {
+                entity: EntityId::from_bytes([0; 16]),
+                seq: 0,
+                segment: 0,
+            },
+        };
+        self.evict_those(Some(first), bytes, |_| Fate::Goes)
+    }
+
+    /// Evicts provisional segments, but none that somebody watches: what comes next may make it
+    /// worth keeping.
+    fn evict_provisional(&self, bytes: u64) -> u64 {
+        let watched = |aged: &Aged| {
+            let live = self.table.find(aged.id.entity);
+            live.is_some_and(|live| live.state().busy())
+        };
+        self.evict_those(None, bytes, |aged| match aged.class {
+            Class::Provisional if watched(aged) => Fate::Stays,
+            Class::Provisional => Fate::Goes,
+            Class::Admitted | Class::Pinned => Fate::Ends,
+        })
+    }
+
+    /// Evicts what was used least recently, after `after`, until so much has gone. What has gone
+    /// comes back.
+    fn evict_those(
+        &self,
+        mut after: Option<Aged>,
+        bytes: u64,
+        fate: impl Fn(&Aged) -> Fate,
+    ) -> u64 {
         let mut freed = 0;
-        let mut after = None;
         while freed < bytes {
             let oldest = match self.store.oldest(after, PAGE) {
                 Ok(oldest) => oldest,
@@ -104,6 +163,11 @@ impl Service {
             for aged in oldest {
                 if bytes <= freed {
                     break;
+                }
+                match fate(&aged) {
+                    Fate::Ends => return freed,
+                    Fate::Stays => continue,
+                    Fate::Goes => {}
                 }
                 match self.evict_segment(aged) {
                     Ok(gone) => freed += gone,
@@ -220,15 +284,11 @@ impl Service {
         let Some(live) = self.known(id)? else {
             return Ok(false);
         };
-        let _indexing = live.index_lock();
-        let Some((place, update)) = live.state().pinning(pinned) else {
-            return Ok(false);
-        };
-        self.store.update(place, &update)?;
-        let mut state = live.state();
-        state.record.pinned = pinned;
-        state.dirty = true;
-        state.apply(place.seq, None, update);
-        Ok(true)
+        let before = std::mem::replace(&mut live.state().record.pinned, pinned);
+        let told = self.reclass(&live);
+        if !matches!(told, Ok(true)) {
+            live.state().record.pinned = before;
+        }
+        told
     }
 }

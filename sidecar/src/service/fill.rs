@@ -112,7 +112,7 @@ impl Service {
                 return Ok(None);
             }
         };
-        {
+        let worth = {
             let mut state = live.state();
             state.leads.advance(fill, range.end(), Instant::now());
             state.record.bytes_from_origin += range.len();
@@ -124,6 +124,10 @@ impl Service {
                     .push(fill, range.start(), bytes.clone(), keep, u64::MAX);
                 live.changed.notify_waiters();
             }
+            state.mirrored(fill, range)
+        };
+        if worth {
+            self.consider(&live);
         }
         let stored = self.spawn_store(&live, seq, head.offset, bytes, permit)?;
         stored.await.map_err(|_| Refusal::Disk)??;
@@ -169,7 +173,7 @@ impl Service {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn end(&self, fill: FillId, end: End) -> Result<(), Error> {
+    pub async fn end(self: &Arc<Self>, fill: FillId, end: End) -> Result<(), Error> {
         let live = self.live(&end.key).await?;
         let bytes = end.delivered.map_or(0, ByteRange::len);
         tracing::info!(entity = %live.id, %fill, bytes, outcome = ?end.outcome, "fill ended");
@@ -181,9 +185,9 @@ impl Service {
                 self.spools.end(fill, &end);
             }
             state.leads.end(fill, delivered, Instant::now());
-            if let Some(range) = end.delivered {
-                state.delivered(range, false);
-            }
+        }
+        if let Some(range) = end.delivered {
+            self.delivered(&live, &end.viewer, range, false);
         }
         if let Outcome::Declined(_) = end.outcome {
             self.decline(&live);

@@ -79,6 +79,7 @@ impl Service {
         state.leads.begin(fill, role, seq, range, Instant::now());
         drop(state);
         live.changed.notify_waiters();
+        self.consider(live);
         if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
             let (service, live) = (Arc::clone(self), Arc::clone(live));

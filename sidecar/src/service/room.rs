@@ -106,6 +106,16 @@ impl Room {
         self.max / 64
     }
 
+    /// The most bytes that segments may take.
+    pub(super) const fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// What segments may take so that the next writes find room without waiting for it.
+    pub(super) fn ample(&self) -> u64 {
+        self.max - self.max / 32
+    }
+
     /// Bytes of disk that the segments are counted with.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)

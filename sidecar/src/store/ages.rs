@@ -45,6 +45,16 @@ pub struct SegmentRecord {
     pub allocated: u64,
 }
 
+impl SegmentRecord {
+    /// The room that it takes of what provisional segments may have, in bytes.
+    pub(super) fn provisional(self) -> i64 {
+        match self.class {
+            Class::Provisional => i64::try_from(self.allocated).unwrap_or(i64::MAX),
+            Class::Admitted | Class::Pinned => 0,
+        }
+    }
+}
+
 /// A segment by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SegmentId {

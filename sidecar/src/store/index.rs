@@ -5,7 +5,7 @@ mod options;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, PrefixRange, ReadOptions};
 use viewcache_protocol::{ByteRange, EntityId};
@@ -51,6 +51,7 @@ impl Family {
 type Entry = (Box<[u8]>, Box<[u8]>);
 
 const OPENINGS: &[u8] = b"openings";
+const POLICY: &[u8] = b"policy";
 
 /// The index: small, and written with every chunk.
 pub(super) struct Index {
@@ -59,6 +60,8 @@ pub(super) struct Index {
     unsynced: AtomicBool,
     /// Whether a write has failed.
     failed: AtomicBool,
+    /// The room of provisional segments, in bytes.
+    provisional: AtomicI64,
 }
 
 impl fmt::Debug for Index {
@@ -78,6 +81,7 @@ impl Index {
             db: DB::open_cf_descriptors(&options, path, families())?,
             unsynced: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            provisional: AtomicI64::new(0),
         })
     }
 
@@ -87,6 +91,7 @@ impl Index {
             db: DB::open_cf_descriptors_read_only(&options(), path, families(), false)?,
             unsynced: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            provisional: AtomicI64::new(0),
         })
     }
 
@@ -108,6 +113,30 @@ impl Index {
                 .inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
         }
         Ok(())
+    }
+
+    /// The room of provisional segments, in bytes.
+    pub(super) fn provisional(&self) -> u64 {
+        let bytes = self.provisional.load(Ordering::Relaxed);
+        u64::try_from(bytes).unwrap_or(0)
+    }
+
+    /// Says how much it is, having been counted.
+    pub(super) fn set_provisional(&self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.provisional.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The operator's policy as it was stored.
+    pub(super) fn policy(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.db.get_cf(self.family(Family::Meta), POLICY)?)
+    }
+
+    /// Stores the operator's policy, and brings it to the disk.
+    pub(super) fn put_policy(&self, policy: &[u8]) -> Result<(), StoreError> {
+        self.db.put_cf(self.family(Family::Meta), POLICY, policy)?;
+        self.unsynced.store(true, Ordering::Relaxed);
+        self.sync()
     }
 
     /// Whether a write has failed: RocksDB takes no others from then on.

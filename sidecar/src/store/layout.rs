@@ -13,6 +13,7 @@ use super::ages::Class;
 use super::rows::{CELL, Row};
 use crate::extents::Extents;
 use crate::freshness::{self, Leniency};
+use crate::watchers::Watchers;
 
 pub(super) const VERSION: u8 = 1;
 
@@ -61,6 +62,12 @@ pub struct EntityRecord {
     /// Whether it is worth keeping; until then its bytes are the first to be evicted.
     #[serde(default = "admitted")]
     pub admitted: bool,
+    /// Until then: how much of it whom has watched.
+    #[serde(default, skip_serializing_if = "Watchers::is_empty")]
+    pub watchers: Watchers,
+    /// The most different bytes that one viewer has watched, as far as that is known.
+    #[serde(default)]
+    pub most_watched: u64,
 }
 
 /// What was stored before there was admission counts as admitted.
@@ -84,8 +91,9 @@ impl EntityRecord {
             url_expired: false,
             invalidated: false,
             pinned: false,
-            // Everything is, until there is a policy.
-            admitted: true,
+            admitted: false,
+            watchers: Watchers::default(),
+            most_watched: 0,
         }
     }
 

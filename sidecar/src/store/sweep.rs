@@ -19,6 +19,7 @@ pub(super) struct Swept {
 
 pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
+    let mut provisional = 0;
     for family in [Family::Rows, Family::Segments] {
         for (entity, seq) in index.generations(family)? {
             let generation = index.entity(entity)?.and_then(|record| record.generation);
@@ -42,11 +43,12 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
             let file = files.remove(&(id.entity, id.seq, id.segment));
             // Unindexed bytes take room as well, until their segment goes.
             let allocated = file.map_or(0, |file| file.allocated).max(record.allocated);
+            let counted = super::SegmentRecord {
+                allocated,
+                ..record
+            };
+            provisional += counted.provisional();
             if allocated != record.allocated {
-                let counted = super::SegmentRecord {
-                    allocated,
-                    ..record
-                };
                 batch.change_segment(id, Some(record), Some(counted));
             }
             swept.used += allocated;
@@ -57,5 +59,6 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
             swept.files += 1;
         }
     }
+    index.set_provisional(u64::try_from(provisional).unwrap_or(0));
     Ok(swept)
 }

@@ -47,6 +47,7 @@ fn record(seq: u64) -> EntityRecord {
     };
     EntityRecord {
         generation: Some(generation),
+        admitted: true,
         ..EntityRecord::new(key(), SystemTime::UNIX_EPOCH)
     }
 }

@@ -251,15 +251,29 @@ impl Sidecar {
     }
 
     pub(crate) async fn manage(&self, method: &str, path: &str) -> Got {
+        self.manage_with(method, path, String::new()).await
+    }
+
+    pub(crate) async fn manage_with(&self, method: &str, path: &str, body: String) -> Got {
         let uri = format!("http://{}{path}", self.manage);
-        self.get(
-            Request::builder()
-                .method(method)
-                .uri(uri)
-                .body(Full::default())
-                .unwrap(),
-        )
-        .await
+        let request = Request::builder().method(method).uri(uri);
+        self.get(request.body(Full::from(body)).unwrap()).await
+    }
+
+    /// Changes the policy.
+    pub(crate) async fn policy(&self, patch: Value) {
+        let got = self.manage_with("PATCH", "/v1/policy", patch.to_string());
+        assert_eq!(got.await.status, 200);
+    }
+
+    /// Another viewer's request.
+    pub(crate) async fn routed_for(&self, viewer: &str, path: &str, range: &str) -> Got {
+        let wanted = Wanted {
+            key: key_at(path),
+            viewer: viewer.to_owned(),
+            ..wanted(range)
+        };
+        self.get(self.request_of(path, &wanted)).await
     }
 
     /// The entity as the REST API shows it.
@@ -389,6 +403,7 @@ impl Sidecar {
     pub(crate) async fn end_at(&self, fill: FillId, delivered: Option<u64>, outcome: Outcome) {
         let message = End {
             key: key(),
+            viewer: "viewer".to_owned(),
             delivered: delivered.and_then(|end| ByteRange::new(0, end)),
             outcome,
         };

@@ -50,6 +50,9 @@ async fn the_segments_used_least_recently_go() {
 async fn a_pinned_entity_stays_through_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let (origin, sidecar) = limited(dir.path(), "2MiB").await;
+    // The share of what is not admitted yet is less than one entity here.
+    let at_once = serde_json::json!({"admit": {"watched_percent": 0}});
+    sidecar.policy(at_once).await;
     assert!(sidecar.routed("").await.whole);
     sidecar.stored(N).await;
     let pin = format!("/v1/entities/{}/pin", key().id());

@@ -3,6 +3,7 @@
 
 mod world;
 
+mod admission;
 mod bad_input;
 mod cache_status;
 mod clients;

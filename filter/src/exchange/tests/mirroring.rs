@@ -1,6 +1,6 @@
 //! What happens to a body whose fill was granted.
 
-use viewcache_protocol::{ByteRange, DeclineReason};
+use viewcache_protocol::{ByteRange, DeclineReason, End};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -9,12 +9,14 @@ use crate::mirror::Source;
 
 fn ended(delivered: Option<(u64, u64)>, outcome: Outcome) -> Effect {
     let delivered = delivered.and_then(|(start, end)| ByteRange::new(start, end));
-    end(
-        FILL,
-        "generic:http://a/v".parse().unwrap(),
+    let end = End {
+        key: "generic:http://a/v".parse().unwrap(),
+        // Whoever nobody knows.
+        viewer: delivered.map_or_else(String::new, |_| RequestHead::default().viewer()),
         delivered,
         outcome,
-    )
+    };
+    Effect::End { fill: FILL, end }
 }
 
 /// The offset and the length of each chunk.

@@ -141,7 +141,8 @@ fn pinning_changes_the_class_of_every_segment() {
     let live = live();
     let mut state = live.state();
     store(&mut state, range(0, 2 * SEGMENT), 1);
-    let (_, update) = state.pinning(true).unwrap();
+    state.record.pinned = true;
+    let (_, update) = state.classing().unwrap();
     assert!(update.record.as_ref().unwrap().pinned);
     let classes = update
         .segments

@@ -15,6 +15,8 @@ use crate::store::{StoreError, Update};
 pub(in crate::store) struct Batch<'a> {
     index: &'a Index,
     batch: WriteBatch,
+    /// By how much it changes the room of provisional segments, in bytes.
+    provisional: i64,
 }
 
 impl<'a> Batch<'a> {
@@ -22,6 +24,7 @@ impl<'a> Batch<'a> {
         Self {
             index,
             batch: WriteBatch::default(),
+            provisional: 0,
         }
     }
 
@@ -84,6 +87,8 @@ impl<'a> Batch<'a> {
         before: Option<SegmentRecord>,
         after: Option<SegmentRecord>,
     ) {
+        let room = |record: Option<SegmentRecord>| record.map_or(0, SegmentRecord::provisional);
+        self.provisional += room(after) - room(before);
         let segments = self.index.family(Family::Segments);
         let ages = self.index.family(Family::Ages);
         let age = |record: SegmentRecord| {
@@ -135,6 +140,9 @@ impl<'a> Batch<'a> {
         let failed = |_: &rocksdb::Error| self.index.failed.store(true, Ordering::Relaxed);
         self.index.db.write(self.batch).inspect_err(failed)?;
         self.index.unsynced.store(true, Ordering::Relaxed);
+        self.index
+            .provisional
+            .fetch_add(self.provisional, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -1,0 +1,253 @@
+//! What is worth keeping: the operator's rules, changeable while everything runs. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use viewcache_protocol::{OwnProfile, Profile};
+
+use crate::watchers::{MAX_VIEWERS, Watchers};
+
+/// When an entity is worth keeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admit {
+    /// As soon as one viewer has watched so many percent of it; 0 admits at once.
+    pub watched_percent: u8,
+    /// Or so many different viewers have begun it; 0 is never.
+    pub viewers: u8,
+}
+
+impl Default for Admit {
+    fn default() -> Self {
+        Self {
+            watched_percent: 10,
+            viewers: 0,
+        }
+    }
+}
+
+/// The same for one profile; what is not there is as for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfilePolicy {
+    /// See [`Admit::watched_percent`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched_percent: Option<u8>,
+    /// See [`Admit::viewers`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewers: Option<u8>,
+}
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// When an entity is worth keeping.
+    pub admit: Admit,
+    /// The same by profile.
+    pub profiles: BTreeMap<String, ProfilePolicy>,
+    /// How many percent of `max_bytes` may be taken by what is not known to be.
+    pub provisional_percent: u8,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            admit: Admit::default(),
+            profiles: BTreeMap::new(),
+            provisional_percent: 10,
+        }
+    }
+}
+
+/// Why an entity was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The policy admits at once.
+    AtOnce,
+    /// A viewer has watched enough of it.
+    Watched,
+    /// Enough viewers have begun it.
+    Viewers,
+}
+
+impl Reason {
+    /// The metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at-once",
+            Self::Watched => "watched",
+            Self::Viewers => "viewers",
+        }
+    }
+}
+
+/// A policy that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{field}: {value} {expected}")]
+pub struct PolicyError {
+    field: String,
+    value: String,
+    expected: &'static str,
+}
+
+impl Admit {
+    /// Why an entity of this complete length is worth keeping that has been watched so; `None` when
+    /// it is not yet.
+    pub fn judge(self, watchers: &Watchers, complete_length: u64) -> Option<Reason> {
+        if self.watched_percent == 0 {
+            return Some(Reason::AtOnce);
+        }
+        let enough = u128::from(complete_length) * u128::from(self.watched_percent);
+        if enough <= u128::from(watchers.most()) * 100 {
+            return Some(Reason::Watched);
+        }
+        let viewers = usize::from(self.viewers);
+        (0 < viewers && viewers <= watchers.count()).then_some(Reason::Viewers)
+    }
+}
+
+impl Policy {
+    /// Refuses what cannot be meant.
+    ///
+    /// # Errors
+    /// Names the first field that is wrong, and its value.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let error = |field: String, value: &dyn ToString, expected| PolicyError {
+            field,
+            value: value.to_string(),
+            expected,
+        };
+        let percent = |field: String, value: u8| match value {
+            0..=100 => Ok(()),
+            _ => Err(error(field, &value, "is more than 100")),
+        };
+        let viewers = |field: String, value: u8| match usize::from(value) {
+            0..=MAX_VIEWERS => Ok(()),
+            _ => Err(error(field, &value, "is more than 64")),
+        };
+        percent("admit.watched_percent".into(), self.admit.watched_percent)?;
+        viewers("admit.viewers".into(), self.admit.viewers)?;
+        percent("provisional_percent".into(), self.provisional_percent)?;
+        for (name, profile) in &self.profiles {
+            let known = matches!(&name[..], "generic" | "youtube");
+            if !known && OwnProfile::new(name, &[]).is_none() {
+                let expected = "is not the name of a profile";
+                return Err(error("profiles".into(), name, expected));
+            }
+            let field = |field| format!("profiles.{name}.{field}");
+            percent(
+                field("watched_percent"),
+                profile.watched_percent.unwrap_or(0),
+            )?;
+            viewers(field("viewers"), profile.viewers.unwrap_or(0))?;
+        }
+        Ok(())
+    }
+
+    /// When an entity of this profile is worth keeping.
+    pub fn admit(&self, profile: Profile) -> Admit {
+        let own = self
+            .profiles
+            .get(profile.name())
+            .copied()
+            .unwrap_or_default();
+        Admit {
+            watched_percent: own.watched_percent.unwrap_or(self.admit.watched_percent),
+            viewers: own.viewers.unwrap_or(self.admit.viewers),
+        }
+    }
+
+    /// How many bytes of `max` may be taken by what is not known to be worth keeping.
+    pub fn provisional_max(&self, max: u64) -> u64 {
+        max / 100 * u64::from(self.provisional_percent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use viewcache_protocol::ByteRange;
+
+    use super::*;
+
+    fn watched(viewers: &[(&str, u64)]) -> Watchers {
+        let mut watchers = Watchers::default();
+        for &(viewer, end) in viewers {
+            watchers.watched(viewer, ByteRange::new(0, end).unwrap());
+        }
+        watchers
+    }
+
+    #[test]
+    fn an_entity_is_worth_keeping_when_one_viewer_has_watched_enough() {
+        let judge = |percent, viewers: &[(&str, u64)], length| {
+            let admit = Admit {
+                watched_percent: percent,
+                viewers: 0,
+            };
+            admit.judge(&watched(viewers), length)
+        };
+        assert_eq!(judge(10, &[("a", 99), ("b", 99)], 1000), None);
+        assert_eq!(judge(10, &[("a", 100)], 1000), Some(Reason::Watched));
+        assert_eq!(judge(100, &[("a", 999)], 1000), None);
+        assert_eq!(judge(100, &[("a", 1000)], 1000), Some(Reason::Watched));
+        assert_eq!(judge(0, &[], 1000), Some(Reason::AtOnce));
+        assert_eq!(judge(10, &[("a", 1)], u64::MAX), None);
+    }
+
+    #[test]
+    fn or_when_enough_have_begun_it() {
+        let admit = Admit {
+            watched_percent: 50,
+            viewers: 2,
+        };
+        assert_eq!(admit.judge(&watched(&[("a", 1), ("a", 2)]), 1000), None);
+        let two = watched(&[("a", 1), ("b", 1)]);
+        assert_eq!(admit.judge(&two, 1000), Some(Reason::Viewers));
+    }
+
+    #[test]
+    fn a_profile_has_what_it_names_and_else_what_all_have() {
+        let text = r#"{"admit": {"watched_percent": 20, "viewers": 3},
+            "profiles": {"youtube": {"watched_percent": 5}, "films": {"viewers": 0}}}"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        assert_eq!(policy.check(), Ok(()));
+        let admit = |profile| {
+            let Admit {
+                watched_percent,
+                viewers,
+            } = policy.admit(profile);
+            (watched_percent, viewers)
+        };
+        assert_eq!(admit(Profile::Generic), (20, 3));
+        assert_eq!(admit(Profile::Youtube), (5, 3));
+        let films = Profile::Own(OwnProfile::new("films", &[]).unwrap());
+        assert_eq!(admit(films), (20, 0));
+        assert_eq!(policy.provisional_max(1000), 100);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named() {
+        let check = |text: &str, expected: &str| {
+            let policy: Policy = serde_json::from_str(text).unwrap();
+            assert_eq!(policy.check().unwrap_err().to_string(), expected);
+        };
+        check(
+            r#"{"admit": {"watched_percent": 101}}"#,
+            "admit.watched_percent: 101 is more than 100",
+        );
+        check(
+            r#"{"profiles": {"youtube": {"viewers": 65}}}"#,
+            "profiles.youtube.viewers: 65 is more than 64",
+        );
+        check(
+            r#"{"profiles": {"A b": {}}}"#,
+            "profiles: A b is not the name of a profile",
+        );
+        check(
+            r#"{"provisional_percent": 200}"#,
+            "provisional_percent: 200 is more than 100",
+        );
+    }
+}

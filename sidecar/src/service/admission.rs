@@ -1,0 +1,118 @@
+//! What is worth keeping: the policy, what is admitted by it, and the bound of what is not.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use viewcache_protocol::ByteRange;
+
+use super::Service;
+use crate::live::Live;
+use crate::policy::Policy;
+use crate::store::StoreError;
+
+impl Service {
+    /// The policy as it is now.
+    pub fn policy(&self) -> Arc<Policy> {
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&policy)
+    }
+
+    /// Stores another policy, and follows it from now on. What was admitted stays so. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be stored; the old one is followed then.
+    pub fn set_policy(self: &Arc<Self>, policy: Policy) -> Result<(), StoreError> {
+        self.store.put_policy(&policy)?;
+        tracing::info!(?policy, "the policy is another");
+        let mut place = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(policy);
+        drop(place);
+        self.bound();
+        Ok(())
+    }
+
+    /// These bytes went to a viewer, `stored` ones from the store. An entity of which enough was
+    /// watched is admitted.
+    pub fn delivered(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        viewer: &str,
+        range: ByteRange,
+        stored: bool,
+    ) {
+        let worth = {
+            let mut state = live.state();
+            state.delivered(range, stored);
+            state.watch(viewer, range)
+        };
+        if worth {
+            self.consider(live);
+        }
+    }
+
+    /// Admits an entity if it is worth keeping by now.
+    pub(super) fn consider(self: &Arc<Self>, live: &Arc<Live>) {
+        let admitted = {
+            let mut state = live.state();
+            let profile = state.record.key.profile();
+            state.admit(self.policy().admit(profile))
+        };
+        let Some(reason) = admitted else {
+            return;
+        };
+        self.metrics
+            .admissions
+            .get_or_create(&[("reason", reason.as_str())])
+            .inc();
+        tracing::debug!(entity = %live.id, reason = reason.as_str(), "admitted");
+        let (service, live) = (Arc::clone(self), Arc::clone(live));
+        self.writers.spawn(move || {
+            if let Err(error) = service.reclass(&live) {
+                // What is written of it next says so too.
+                service.trouble("a class could not be stored", &error);
+            }
+        });
+    }
+
+    /// Tells the index the class of all segments of an entity. False when nothing is stored of it.
+    /// Blocks.
+    pub(super) fn reclass(&self, live: &Live) -> Result<bool, StoreError> {
+        let _indexing = live.index_lock();
+        let Some((place, update)) = live.state().classing() else {
+            return Ok(false);
+        };
+        self.store.update(place, &update)?;
+        let mut state = live.state();
+        state.dirty = true;
+        state.apply(place.seq, None, update);
+        Ok(true)
+    }
+
+    /// Makes each of the two pools keep to its share, unless somebody does already: what is not
+    /// known to be worth keeping cannot drive out what is, nor the other way round.
+    pub(super) fn bound(self: &Arc<Self>) {
+        let excess = self.provisional_over() + self.admitted_over();
+        if excess == 0 || self.bounding.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let service = Arc::clone(self);
+        self.writers.spawn(move || {
+            service.evict_excess();
+            service.bounding.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// By how many bytes the provisional segments have more than their share.
+    pub(super) fn provisional_over(&self) -> u64 {
+        let most = self.policy().provisional_max(self.room.max());
+        self.store.provisional().saturating_sub(most)
+    }
+
+    /// By how many bytes the admitted ones have more than the rest.
+    pub(super) fn admitted_over(&self) -> u64 {
+        let share = self.policy().provisional_max(self.room.max());
+        let most = self.room.ample().saturating_sub(share);
+        let admitted = self.room.used().saturating_sub(self.store.provisional());
+        admitted.saturating_sub(most)
+    }
+}

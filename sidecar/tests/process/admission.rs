@@ -1,0 +1,189 @@
+//! What is worth keeping, by what is watched of it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use viewcache_protocol::{Outcome, Profile};
+
+use crate::harness::{Sidecar, generation};
+use crate::origin::{Origin, Script, body};
+
+const N: u64 = 1_000_000;
+const WATCHED: &str = "viewcache_admissions_total{reason=\"watched\"}";
+
+/// Waits until the report of an entity says this.
+async fn reported(sidecar: &Sidecar, path: &str, field: &str, expected: Value) {
+    let mut last = Value::Null;
+    for _ in 0..200 {
+        last = sidecar.entity_at(path).await;
+        if last[field] == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{path}: {field} is not {expected}: {last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_enough_makes_it_worth_keeping() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    // Heads and tails, again and again, by many: nobody watches a tenth.
+    for viewer in ["a", "b", "c", "d"] {
+        for range in ["0-49999", "0-49999", "960000-999999"] {
+            assert!(sidecar.routed_for(viewer, "/video", range).await.whole);
+        }
+    }
+    reported(&sidecar, "/video", "watched_percent", 9.into()).await;
+    assert_eq!(sidecar.entity().await["provisional"], true);
+    // It is served like any other, and what was watched outlives a restart.
+    sidecar.stop().await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let asked = origin.requests().len();
+    assert!(sidecar.routed_for("d", "/video", "0-49999").await.body == body(1, 0, 50_000));
+    assert_eq!(origin.requests().len(), asked);
+    assert_eq!(sidecar.entity().await["provisional"], true);
+    sidecar.routed_for("d", "/video", "50000-59999").await;
+    reported(&sidecar, "/video", "provisional", false.into()).await;
+    assert_eq!(sidecar.metric(WATCHED).await, 1);
+    sidecar.stop().await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    assert_eq!(sidecar.entity().await["provisional"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_mirrored_counts_as_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let fill = sidecar.granted("").await;
+    let living = generation(1, N);
+    let id = living.id(Profile::Generic, "");
+    sidecar.begin(fill, &living, 0, N).await;
+    sidecar.chunk(fill, id, 0, body(1, 0, 99_999)).await;
+    assert_eq!(sidecar.entity().await["provisional"], true);
+    sidecar
+        .chunk(fill, id, 99_999, body(1, 99_999, 100_000))
+        .await;
+    reported(&sidecar, "/video", "provisional", false.into()).await;
+    sidecar.end(fill, Outcome::Complete).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_viewers_may_be_enough_and_each_profile_has_its_own_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    sidecar.policy(json!({"admit": {"viewers": 3}})).await;
+    for viewer in ["a", "b", "a"] {
+        sidecar.routed_for(viewer, "/video", "0-9").await;
+    }
+    assert_eq!(sidecar.entity().await["provisional"], true);
+    sidecar.routed_for("c", "/video", "5-9").await;
+    reported(&sidecar, "/video", "provisional", false.into()).await;
+    let at_once = json!({"profiles": {"generic": {"watched_percent": 0}}});
+    sidecar.policy(at_once).await;
+    sidecar.routed_for("a", "/other", "0-0").await;
+    reported(&sidecar, "/other", "provisional", false.into()).await;
+}
+
+/// A thousand files are looked at, and nothing is worth keeping of them: the films stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_admits_nothing_and_evicts_nothing_admitted() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let flags = ["--max-bytes", "32MiB"];
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &flags).await;
+    // More than there is room for.
+    for n in 0..40 {
+        let path = format!("/film{n}");
+        assert!(sidecar.routed_for("viewer", &path, "").await.whole);
+        reported(&sidecar, &path, "provisional", false.into()).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let films = async || {
+        let page = sidecar.manage("GET", "/v1/entities?limit=1000").await;
+        let page: Value = serde_json::from_slice(&page.body).unwrap();
+        let items = page["items"].as_array().unwrap().iter();
+        let mut films: Vec<(String, u64)> = items
+            .filter(|item| item["provisional"] == false)
+            .map(|item| {
+                let key = item["key"].as_str().unwrap().to_owned();
+                (key, item["cached_bytes"].as_u64().unwrap())
+            })
+            .collect();
+        films.sort();
+        films
+    };
+    let before = films().await;
+    let kept: u64 = before.iter().map(|(_, bytes)| bytes).sum();
+    assert!((24 << 20..30 << 20).contains(&kept), "{kept}");
+    for n in 0..1000 {
+        let path = format!("/scanned{n}");
+        for range in ["0-39999", "960000-999999"] {
+            let got = sidecar.routed_for("scanner", &path, range).await;
+            assert!(got.whole, "{path}");
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(films().await, before);
+    assert_eq!(sidecar.metric(WATCHED).await, 40);
+}
+
+#[tokio::test]
+async fn a_policy_is_checked_kept_and_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let read = async |sidecar: &Sidecar| -> Value {
+        serde_json::from_slice(&sidecar.manage("GET", "/v1/policy").await.body).unwrap()
+    };
+    let default = json!({
+        "admit": {"watched_percent": 10, "viewers": 0}, "profiles": {}, "provisional_percent": 10,
+    });
+    assert_eq!(read(&sidecar).await, default);
+    for (method, policy, names) in [
+        (
+            "PUT",
+            r#"{"admit": {"watched_percent": 101}}"#,
+            "admit.watched_percent: 101",
+        ),
+        ("PUT", r#"{"admitt": {}}"#, "admitt"),
+        (
+            "PATCH",
+            r#"{"profiles": {"youtube": {"viewers": 65}}}"#,
+            "profiles.youtube.viewers: 65",
+        ),
+        ("PATCH", "[]", "not a JSON object"),
+        ("PUT", "{", "policy: "),
+    ] {
+        let got = sidecar
+            .manage_with(method, "/v1/policy", policy.to_owned())
+            .await;
+        assert_eq!(got.status, 400, "{policy}");
+        assert_eq!(got.field("content-type"), "application/problem+json");
+        let detail = String::from_utf8(got.body).unwrap();
+        assert!(detail.contains(names), "{policy}: {detail}");
+    }
+    assert_eq!(read(&sidecar).await, default);
+    sidecar
+        .policy(json!({"profiles": {"youtube": {"watched_percent": 5}}}))
+        .await;
+    sidecar.policy(json!({"provisional_percent": 20})).await;
+    let changed = json!({
+        "admit": {"watched_percent": 10, "viewers": 0},
+        "profiles": {"youtube": {"watched_percent": 5}}, "provisional_percent": 20,
+    });
+    assert_eq!(read(&sidecar).await, changed);
+    sidecar.stop().await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    assert_eq!(read(&sidecar).await, changed);
+    sidecar.policy(json!({"profiles": null})).await;
+    assert_eq!(read(&sidecar).await["profiles"], json!({}));
+    let put = sidecar
+        .manage_with("PUT", "/v1/policy", "{}".to_owned())
+        .await;
+    assert_eq!(put.status, 200);
+    assert_eq!(read(&sidecar).await, default);
+}
