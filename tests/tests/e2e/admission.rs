@@ -1,11 +1,12 @@
 //! What is worth keeping, by what is really watched of it.
 
+use std::time::Duration;
+
 use e2e::client::Request;
 use e2e::management;
 use e2e::origin::Script;
 use e2e::poll::until;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 use crate::world::{MIB, SOON, World};
 
@@ -93,7 +94,7 @@ async fn a_policy_may_change_while_everybody_watches() {
         let start = viewer * 7_919 % MIB;
         let request = Request::get(&path)
             .range(&format!("{start}-"))
-            .field("user-agent", &viewer.to_string());
+            .field("user-agent", viewer.to_string());
         viewers.spawn(async move {
             let mut response = request.send(ingress).await.unwrap();
             assert_eq!(response.status, 206);
