@@ -26,7 +26,6 @@ use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::store::{EntityRecord, Loaded, Rows};
 use crate::terms::Terms;
-use crate::watchers::Watchers;
 pub use course::{Next, Spot};
 pub use habits::Habits;
 pub use judging::{Judgement, Snapshot};
@@ -65,6 +64,7 @@ impl Live {
             recent: Recent::default(),
             leads: Leads::default(),
             mirrors: Vec::new(),
+            proven: false,
             asked_with: None,
             readers: Readers::default(),
             habits: Habits::default(),
@@ -131,6 +131,8 @@ pub struct State {
     pub leads: Leads,
     /// The viewers of mirrored transfers that were granted.
     pub mirrors: Vec<(FillId, String)>,
+    /// Whether the index is about to be told that it is worth keeping.
+    pub proven: bool,
     /// What the request that last was granted a lead had in the fields that may select a response.
     pub asked_with: Option<Selecting>,
     /// Responses being streamed from here, and read-aheads.
@@ -188,17 +190,15 @@ impl State {
         }
     }
 
-    /// Admits the entity if it is worth keeping and was not known to be. Whatever was known of its
-    /// viewers is forgotten then.
-    pub fn admit(&mut self, admit: Admit) -> Option<Reason> {
+    /// Whether the entity is worth keeping and was not known to be. It is admitted once the index
+    /// has been told.
+    pub fn prove(&mut self, admit: Admit) -> Option<Reason> {
         let complete_length = self.record.generation.as_ref()?.complete_length();
-        if self.record.admitted {
+        if self.record.admitted || self.proven {
             return None;
         }
         let reason = admit.judge(&self.record.watchers, complete_length)?;
-        self.record.admitted = true;
-        self.record.watchers = Watchers::default();
-        self.dirty = true;
+        self.proven = true;
         Some(reason)
     }
 

@@ -38,7 +38,7 @@ pub use ages::{Aged, Class, SegmentId, SegmentRecord};
 pub use check::{Problem, Report, check};
 use folder::{format, lock, write_format};
 use index::Index;
-pub use layout::{EntityRecord, GenerationRecord, millis};
+pub use layout::{EntityRecord, GenerationRecord, Standing, millis};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
 pub use segments::Patience;
 use segments::Segments;

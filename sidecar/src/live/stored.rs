@@ -11,7 +11,9 @@ use viewcache_protocol::ByteRange;
 use super::{Ended, Live, State};
 use crate::error::Refusal;
 use crate::extents::BLOCK;
-use crate::store::{Change, Checked, Loaded, Place, Row, SegmentChange, SegmentRecord, Update};
+use crate::store::{
+    Change, Checked, Loaded, Place, Row, SegmentChange, SegmentRecord, Standing, Update,
+};
 
 /// How often a segment's age is written to the index, in milliseconds, unless somebody needs it.
 pub const AGE_STEP: u64 = 1000;
@@ -320,11 +322,16 @@ impl State {
         self.touched.extend(segments);
     }
 
-    /// What the index is to be told when the entity's class is another: the record, and the class
+    /// What the index is to be told before the entity stands otherwise: the record, and the class
     /// of every segment. `None` when nothing is stored.
-    pub fn classing(&mut self) -> Option<(Place, Update)> {
+    ///
+    /// The record itself changes when the index has been told: what is written of a segment in
+    /// between must not be of a class that the stored record is not of.
+    pub fn classing(&self, standing: Standing) -> Option<(Place, Update)> {
         let place = self.record.generation.as_ref()?.place(self.record.key.id());
-        let class = self.record.class();
+        let mut record = self.record.clone();
+        record.stand(standing);
+        let class = record.class();
         let segments = self.segments.iter().filter_map(|(&segment, known)| {
             let before = known.indexed.filter(|_| !known.leaving)?;
             let after = Some(SegmentRecord { class, ..before });
@@ -337,7 +344,7 @@ impl State {
         let update = Update {
             rows: Change::default(),
             segments: segments.collect(),
-            record: Some(self.record.clone()),
+            record: Some(record),
         };
         Some((place, update))
     }

@@ -8,7 +8,7 @@ use viewcache_protocol::ByteRange;
 use super::Service;
 use crate::live::Live;
 use crate::policy::Policy;
-use crate::store::StoreError;
+use crate::store::{Standing, StoreError};
 
 impl Service {
     /// The policy as it is now.
@@ -52,37 +52,41 @@ impl Service {
 
     /// Admits an entity if it is worth keeping by now.
     pub(super) fn consider(self: &Arc<Self>, live: &Arc<Live>) {
-        let admitted = {
+        let proven = {
             let mut state = live.state();
             let profile = state.record.key.profile();
-            state.admit(self.policy().admit(profile))
+            state.prove(self.policy().admit(profile))
         };
-        let Some(reason) = admitted else {
+        let Some(reason) = proven else {
             return;
         };
-        self.metrics
-            .admissions
-            .get_or_create(&[("reason", reason.as_str())])
-            .inc();
-        tracing::debug!(entity = %live.id, reason = reason.as_str(), "admitted");
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         self.writers.spawn(move || {
-            if let Err(error) = service.reclass(&live) {
-                // What is written of it next says so too.
-                service.trouble("a class could not be stored", &error);
+            match service.reclass(&live, Standing::Admitted) {
+                Ok(true) => {
+                    let reason = reason.as_str();
+                    let admissions = &service.metrics.admissions;
+                    admissions.get_or_create(&[("reason", reason)]).inc();
+                    tracing::debug!(entity = %live.id, reason, "admitted");
+                }
+                Ok(false) => {}
+                Err(error) => service.trouble("an admission could not be stored", &error),
             }
+            // If it was not admitted, the next bytes that are watched try again.
+            live.state().proven = false;
         });
     }
 
-    /// Tells the index the class of all segments of an entity. False when nothing is stored of it.
-    /// Blocks.
-    pub(super) fn reclass(&self, live: &Live) -> Result<bool, StoreError> {
+    /// Lets an entity stand otherwise, in the index first: its record and the class of all its
+    /// segments change as one. False when nothing is stored of it. Blocks.
+    pub(super) fn reclass(&self, live: &Live, standing: Standing) -> Result<bool, StoreError> {
         let _indexing = live.index_lock();
-        let Some((place, update)) = live.state().classing() else {
+        let Some((place, update)) = live.state().classing(standing) else {
             return Ok(false);
         };
         self.store.update(place, &update)?;
         let mut state = live.state();
+        state.record.stand(standing);
         state.dirty = true;
         state.apply(place.seq, None, update);
         Ok(true)

@@ -11,7 +11,7 @@ use super::Service;
 use super::room::Take;
 use crate::error::Refusal;
 use crate::live::{Leaving, Live, State};
-use crate::store::{Aged, Class, Place, SegmentId, StoreError};
+use crate::store::{Aged, Class, Place, SegmentId, Standing, StoreError};
 
 /// How long a writer waits for room that another thread makes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -284,11 +284,6 @@ impl Service {
         let Some(live) = self.known(id)? else {
             return Ok(false);
         };
-        let before = std::mem::replace(&mut live.state().record.pinned, pinned);
-        let told = self.reclass(&live);
-        if !matches!(told, Ok(true)) {
-            live.state().record.pinned = before;
-        }
-        told
+        self.reclass(&live, Standing::Pinned(pinned))
     }
 }

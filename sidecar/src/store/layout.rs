@@ -97,6 +97,18 @@ impl EntityRecord {
         }
     }
 
+    /// Puts it in another class, perhaps.
+    pub fn stand(&mut self, standing: Standing) {
+        match standing {
+            Standing::Admitted => {
+                self.admitted = true;
+                // Who has watched what is of no use any more.
+                self.watchers = Watchers::default();
+            }
+            Standing::Pinned(pinned) => self.pinned = pinned,
+        }
+    }
+
     /// In which order its segments are evicted.
     pub const fn class(&self) -> Class {
         match (self.pinned, self.admitted) {
@@ -105,6 +117,15 @@ impl EntityRecord {
             (false, false) => Class::Provisional,
         }
     }
+}
+
+/// What decides in which class an entity is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has proved worth keeping.
+    Admitted,
+    /// The operator keeps it, or no longer.
+    Pinned(bool),
 }
 
 /// Milliseconds since the epoch.

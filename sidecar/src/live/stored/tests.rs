@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use viewcache_protocol::{EntityKey, Generation, Profile};
 
 use super::*;
+use crate::policy::{Admit, Reason};
 use crate::store::{Class, GenerationRecord, MAX_ROWS};
 use crate::terms::Terms;
 
@@ -141,8 +142,7 @@ fn pinning_changes_the_class_of_every_segment() {
     let live = live();
     let mut state = live.state();
     store(&mut state, range(0, 2 * SEGMENT), 1);
-    state.record.pinned = true;
-    let (_, update) = state.classing().unwrap();
+    let (_, update) = state.classing(Standing::Pinned(true)).unwrap();
     assert!(update.record.as_ref().unwrap().pinned);
     let classes = update
         .segments
@@ -152,6 +152,28 @@ fn pinning_changes_the_class_of_every_segment() {
         classes.collect::<Vec<_>>(),
         [(0, Class::Pinned), (1, Class::Pinned)]
     );
+}
+
+/// Otherwise a crash in between would leave a segment in a class that its record is not in.
+#[test]
+fn what_is_written_before_the_index_knows_of_an_admission_is_provisional() {
+    let live = live();
+    let mut state = live.state();
+    store(&mut state, range(0, 100), 1);
+    let at_once = Admit {
+        watched_percent: 0,
+        viewers: 0,
+    };
+    assert_eq!(state.prove(at_once), Some(Reason::AtOnce));
+    assert_eq!(state.prove(at_once), None);
+    let class = |update: &Update| update.segments[0].after.map(|after| after.class);
+    state.house(1, range(SEGMENT, SEGMENT + 9)).unwrap();
+    let row = Row::of(SEGMENT, &[1; 9]);
+    let adding = state.adding(1, range(SEGMENT, SEGMENT + 9), row, 1);
+    assert_eq!(class(&adding.unwrap()), Some(Class::Provisional));
+    let (_, update) = state.classing(Standing::Admitted).unwrap();
+    assert!(update.record.as_ref().unwrap().admitted);
+    assert_eq!(class(&update), Some(Class::Admitted));
 }
 
 #[test]
