@@ -54,8 +54,9 @@ pub enum CacheStatus<'a> {
         status: Option<u16>,
         /// Whether the response is being stored.
         stored: bool,
-        /// Whether it shared another request's forward.
-        collapsed: bool,
+        /// Whether it shared another request's forward; false when it waited for one and had to go
+        /// itself (RFC 9211 section 2.6).
+        collapsed: Option<bool>,
         /// A token that says more: a bypass, decline or failure reason.
         detail: Option<&'a str>,
     },
@@ -68,7 +69,7 @@ impl CacheStatus<'_> {
             reason,
             status: None,
             stored: false,
-            collapsed: false,
+            collapsed: None,
             detail: None,
         }
     }
@@ -98,8 +99,10 @@ impl fmt::Display for CacheStatus<'_> {
                 if stored {
                     f.write_str("; stored")?;
                 }
-                if collapsed {
-                    f.write_str("; collapsed")?;
+                match collapsed {
+                    Some(true) => f.write_str("; collapsed")?,
+                    Some(false) => f.write_str("; collapsed=?0")?,
+                    None => {}
                 }
                 match detail.filter(|detail| is_token(detail)) {
                     Some(detail) => write!(f, "; detail={detail}"),
@@ -130,7 +133,7 @@ mod tests {
             reason: Forward::Partial,
             status: Some(206),
             stored: true,
-            collapsed: true,
+            collapsed: Some(true),
             detail: Some("failover"),
         };
         check(
@@ -153,7 +156,7 @@ mod tests {
             reason: Forward::Bypass,
             status: None,
             stored: false,
-            collapsed: false,
+            collapsed: None,
             detail: Some("a b; hit"),
         };
         assert_eq!(status.to_string(), "viewcache; fwd=bypass");

@@ -233,7 +233,10 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
                 reason,
                 status: source.as_ref().map(Source::status).or(status),
                 stored: !covered,
-                collapsed: followed || matches!(first, Next::Follow(_)),
+                collapsed: match source {
+                    Some(_) => followed.then_some(false),
+                    None => (followed || matches!(first, Next::Follow(_))).then_some(true),
+                },
                 detail: None,
             }
         };

@@ -52,7 +52,7 @@ impl Granted {
                 // For an unknown entity the response's own status says it all.
                 status: (forward != Forward::UriMiss).then_some(status),
                 stored,
-                collapsed: false,
+                collapsed: None,
                 detail,
             };
             Effect::Annotate(status.to_string())

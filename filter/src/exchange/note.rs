@@ -20,7 +20,7 @@ impl Note {
             reason: self.forward,
             status: None,
             stored: false,
-            collapsed: false,
+            collapsed: None,
             detail: Some(self.detail),
         };
         Effect::Annotate(status.to_string())

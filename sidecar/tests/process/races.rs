@@ -41,12 +41,19 @@ async fn nobody_waits_for_a_viewer_that_left_before_the_origin_answered() {
         ..Script::default()
     })
     .await;
-    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
-    let left = tokio::time::timeout(Duration::from_millis(100), sidecar.routed("")).await;
-    assert!(left.is_err());
+    let sidecar = Arc::new(Sidecar::start(dir.path(), origin.addr, &[]).await);
+    let first = Arc::clone(&sidecar);
+    let first = tokio::spawn(async move { first.routed("").await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let begun = Instant::now();
-    let got = sidecar.routed("").await;
+    let (got, ()) = tokio::join!(sidecar.routed(""), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        first.abort();
+    });
     assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    // It had waited for the one that left.
+    let status = got.field("cache-status");
+    assert!(status.contains("; collapsed=?0"), "{status}");
     assert!(
         begun.elapsed() < Duration::from_secs(2),
         "waited {:?}",
