@@ -127,6 +127,45 @@ async fn a_chunked_body_is_stored_when_its_end_is_clean() {
     }
 }
 
+/// It names another resource: it is passed on, and never is the body of this one.
+#[tokio::test]
+async fn a_redirect_is_passed_on_and_not_stored() {
+    let world = World::start().await;
+    let content = world.serve("/v", MIB);
+    world
+        .view(&Request::get("/v").range("0-99999"), content)
+        .await;
+    world.stored("/v", &[(0, 100_000)]).await;
+    let moved = Script {
+        fails_with: Some(302),
+        ..Script::new(content)
+    };
+    world.origin.script("/v", moved.clone());
+    world.origin.script("/other", moved);
+    for request in [
+        Request::get("/other"),
+        Request::get("/other").range("5-9"),
+        Request::get("/v").range("200000-299999"),
+    ] {
+        let mut response = world.open(&request).await;
+        assert_eq!(response.status, 302, "{request:?}");
+        response.rest().await.unwrap();
+    }
+    // At the gap the viewer is cut: what it has is right.
+    let mut cut = world.open(&Request::get("/v").range("50000-149999")).await;
+    assert!(matches!(cut.status, 206 | 302), "{cut:?}");
+    if cut.status == 206 {
+        let got = cut.take(50_000).await.unwrap();
+        content.check(50_000, &got).unwrap();
+        cut.rest().await.unwrap_err();
+    }
+    assert_eq!(world.ranges("/v").await, [(0, 100_000)]);
+    assert!(world.entity("/other").await.is_none());
+    world
+        .hit(&Request::get("/v").range("0-99999"), content)
+        .await;
+}
+
 /// R7: any answer of the origin's to a range of nothing is right.
 #[tokio::test]
 async fn an_entity_without_bytes_is_passed_on() {
