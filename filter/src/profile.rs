@@ -7,8 +7,8 @@ mod template;
 mod youtube;
 
 use viewcache_protocol::{
-    CacheControl, Conditions, DecideRequest, EntityKey, Forward, PROTOCOL_VERSION, Profile,
-    RangeError, RangeSpec, Selecting, Wanted,
+    Allowance, CacheControl, Conditions, DecideRequest, EntityKey, Forward, PROTOCOL_VERSION,
+    Profile, RangeError, RangeSpec, Selecting, Wanted,
 };
 
 use crate::config::Config;
@@ -147,7 +147,7 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
     if head_only && rules.is_some_and(|rules| !rules.head) {
         return Err(BypassReason::Method);
     }
-    judge(head)?;
+    judge(head, rules)?;
     if config.client_directives {
         directives(fields)?;
     }
@@ -237,8 +237,8 @@ fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason>
     })
 }
 
-/// Whether the answer may come from a store, as far as the profile has no say in it.
-fn judge(head: &RequestHead) -> Result<(), BypassReason> {
+/// Whether the answer may come from a store.
+fn judge(head: &RequestHead, rules: Option<&Rules>) -> Result<(), BypassReason> {
     let fields = &head.fields;
     if fields.has("upgrade") {
         return Err(BypassReason::Upgrade);
@@ -246,7 +246,8 @@ fn judge(head: &RequestHead) -> Result<(), BypassReason> {
     if !head.end_of_stream {
         return Err(BypassReason::Body);
     }
-    if fields.has("authorization") {
+    let shared = rules.is_some_and(|rules| rules.profile.allows(Allowance::Authorization));
+    if fields.has("authorization") && !shared {
         return Err(BypassReason::Authorization);
     }
     Ok(())

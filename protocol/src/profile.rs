@@ -30,11 +30,14 @@ pub enum Allowance {
     NoStore,
     /// `private` does not count (RFC 9111 section 5.2.2.7).
     Private,
+    /// Authorization does not count (RFC 9111 section 3.5): one viewer's responses answer others.
+    Authorization,
 }
 
 impl Allowance {
     /// All of them, by letter.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
+        Self::Authorization,
         Self::SetCookie,
         Self::Immutable,
         Self::NoStore,
@@ -43,6 +46,7 @@ impl Allowance {
 
     const fn letter(self) -> char {
         match self {
+            Self::Authorization => 'a',
             Self::SetCookie => 'c',
             Self::Immutable => 'i',
             Self::NoStore => 'n',
@@ -199,7 +203,7 @@ mod tests {
         }
         let longest = "x".repeat(OwnProfile::MAX_NAME);
         let all = OwnProfile::new(&longest, &Allowance::ALL).unwrap();
-        assert_eq!(Profile::Own(all).tag(), format!("{longest}+cinp"));
+        assert_eq!(Profile::Own(all).tag(), format!("{longest}+acinp"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use thiserror::Error;
 use viewcache_protocol::{Selecting, Validator, vary};
 
 /// The viewer's header fields that a gap request carries, beside those that select its answer.
-const PASSED_ON: [&str; 2] = ["user-agent", "referer"];
+const PASSED_ON: [&str; 3] = ["authorization", "user-agent", "referer"];
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]

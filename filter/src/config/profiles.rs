@@ -15,7 +15,7 @@ const KEY: &str = "a list of parts such as [\"{id}\", \"?quality\", \"header:x-c
 const NAMES: &str = "a list of query parameters";
 const PARAMETER: &str = "the name of a query parameter";
 const FLAG: &str = "true or false";
-const STORE: &str = "a list of \"private\", \"set-cookie\" and \"no-store\"";
+const STORE: &str = "a list of \"private\", \"set-cookie\", \"no-store\" and \"authorization\"";
 const FIELDS: &str = "a field of a profile";
 const ALONE: &str = "of use without key only";
 const NEEDS_LENGTH: &str = "of use with length_parameter only";
@@ -144,6 +144,7 @@ fn allowances(value: &Value) -> Option<Vec<Allowance>> {
         "private" => Some(Allowance::Private),
         "set-cookie" => Some(Allowance::SetCookie),
         "no-store" => Some(Allowance::NoStore),
+        "authorization" => Some(Allowance::Authorization),
         _ => None,
     };
     strings(value)?.into_iter().map(allowance).collect()

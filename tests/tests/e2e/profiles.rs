@@ -18,7 +18,8 @@ const PROFILES: &str = r#""profiles": [
     {
         "name": "clips", "path": "/clips/{name}.mp4", "ignore": ["token", "expires"],
         "range_parameter": "bytes", "length_parameter": "size", "methods": ["GET"]
-    }
+    },
+    {"name": "members", "path": "/members/{name*}", "store": ["authorization"]}
 ]"#;
 
 async fn world(text: &str) -> (World, TempDir) {
@@ -78,6 +79,37 @@ async fn what_names_an_entity_is_the_operators_to_say() {
     world.origin.script("/else", private);
     let view = world.view(&Request::get("/else"), content).await;
     view.expect(200, &["detail=private"]);
+}
+
+/// The gaps are asked for in the name of whoever wants them.
+#[tokio::test]
+async fn members_may_share_what_they_are_authorized_to_see() {
+    let (world, _folder) = world("").await;
+    let content = world.serve("/members/a", MIB);
+    world.serve("/a", MIB);
+    let get = |path: &str, name: &str| Request::get(path).field("authorization", name);
+    let first = get("/members/a", "Bearer one").range("0-499999");
+    world.view(&first, content).await.expect(206, &["stored"]);
+    let key = "members+a:http://media.test/members/a";
+    stored(&world, key, &[(0, 500_000)]).await;
+    let view = world.view(&get("/members/a", "Bearer two"), content).await;
+    view.expect(200, &["fwd=partial"]);
+    let seen = world.origin.seen("/members/a");
+    let told = seen.iter().map(|seen| seen.head.get("authorization"));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [Some("Bearer one"), Some("Bearer two")]
+    );
+    stored(&world, key, &[(0, MIB)]).await;
+    let hit = world.hit(&get("/members/a", "Bearer three"), content).await;
+    hit.expect(200, &["hit"]);
+    // What is not theirs follows HTTP's rules.
+    let mut other = world.open(&get("/a", "Bearer one")).await;
+    other.rest().await.unwrap();
+    assert!(
+        other.cache_status().contains("detail=authorization"),
+        "{other:?}"
+    );
 }
 
 #[tokio::test]
