@@ -61,6 +61,28 @@ impl Default for Policy {
     }
 }
 
+/// What the two pools of segments take, and what there is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// What provisional segments take.
+    pub provisional: u64,
+    /// What the others take, pinned ones too.
+    pub admitted: u64,
+    /// What all may take at the most.
+    pub max: u64,
+    /// What all may take before room is made ahead of its being needed.
+    pub ample: u64,
+}
+
+/// By how many bytes each pool is over its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// The provisional segments.
+    pub provisional: u64,
+    /// The others.
+    pub admitted: u64,
+}
+
 /// Why an entity was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -160,8 +182,19 @@ impl Policy {
     }
 
     /// How many bytes of `max` may be taken by what is not known to be worth keeping.
-    pub fn provisional_max(&self, max: u64) -> u64 {
+    fn provisional_max(&self, max: u64) -> u64 {
         max / 100 * u64::from(self.provisional_percent)
+    }
+
+    /// By how many bytes either pool has more than its share: the provisional segments, and the
+    /// others. Neither can drive the other out.
+    pub fn excess(&self, pools: Pools) -> Excess {
+        let share = self.provisional_max(pools.max);
+        let rest = pools.ample.saturating_sub(share);
+        Excess {
+            provisional: pools.provisional.saturating_sub(share),
+            admitted: pools.admitted.saturating_sub(rest),
+        }
     }
 }
 
@@ -225,6 +258,20 @@ mod tests {
         let films = Profile::Own(OwnProfile::new("films", &[]).unwrap());
         assert_eq!(admit(films), (20, 0));
         assert_eq!(policy.provisional_max(1000), 100);
+        let pools = Pools {
+            provisional: 120,
+            admitted: 850,
+            max: 1000,
+            ample: 950,
+        };
+        let excess = policy.excess(pools);
+        assert_eq!((excess.provisional, excess.admitted), (20, 0));
+        let excess = policy.excess(Pools {
+            provisional: 0,
+            admitted: 900,
+            ..pools
+        });
+        assert_eq!((excess.provisional, excess.admitted), (0, 50));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use viewcache_protocol::ByteRange;
 
 use super::Service;
 use crate::live::Live;
-use crate::policy::Policy;
+use crate::policy::{Excess, Policy, Pools};
 use crate::store::{Standing, StoreError};
 
 impl Service {
@@ -95,8 +95,9 @@ impl Service {
     /// Makes each of the two pools keep to its share, unless somebody does already: what is not
     /// known to be worth keeping cannot drive out what is, nor the other way round.
     pub(super) fn bound(self: &Arc<Self>) {
-        let excess = self.provisional_over() + self.admitted_over();
-        if excess == 0 || self.bounding.swap(true, Ordering::Relaxed) {
+        let excess = self.excess();
+        let within = excess.provisional == 0 && excess.admitted == 0;
+        if within || self.bounding.swap(true, Ordering::Relaxed) {
             return;
         }
         let service = Arc::clone(self);
@@ -106,17 +107,14 @@ impl Service {
         });
     }
 
-    /// By how many bytes the provisional segments have more than their share.
-    pub(super) fn provisional_over(&self) -> u64 {
-        let most = self.policy().provisional_max(self.room.max());
-        self.store.provisional().saturating_sub(most)
-    }
-
-    /// By how many bytes the admitted ones have more than the rest.
-    pub(super) fn admitted_over(&self) -> u64 {
-        let share = self.policy().provisional_max(self.room.max());
-        let most = self.room.ample().saturating_sub(share);
-        let admitted = self.room.used().saturating_sub(self.store.provisional());
-        admitted.saturating_sub(most)
+    /// By how many bytes each pool of segments has more than its share.
+    pub(super) fn excess(&self) -> Excess {
+        let provisional = self.store.provisional();
+        self.policy().excess(Pools {
+            provisional,
+            admitted: self.room.used().saturating_sub(provisional),
+            max: self.room.max(),
+            ample: self.room.ample(),
+        })
     }
 }

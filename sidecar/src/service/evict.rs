@@ -92,7 +92,7 @@ impl Service {
         // What was used since the index was last told is not the oldest any more.
         self.age_all();
         // What is provisional keeps its share of the room, or nothing new would ever be admitted.
-        let over = self.admitted_over().min(ample);
+        let over = self.excess().admitted.min(ample);
         let mut freed = self.evict_admitted(over);
         freed += self.evict_those(None, ample.saturating_sub(freed), |_| Fate::Goes);
         tracing::debug!(freed, needed, ample, "room is made");
@@ -110,8 +110,8 @@ impl Service {
         self.age_all();
         let ample = |over: u64, spare: u64| if over == 0 { 0 } else { over + spare };
         let spare = self.room.max() / 64;
-        self.evict_admitted(ample(self.admitted_over(), spare));
-        self.evict_provisional(ample(self.provisional_over(), spare));
+        self.evict_admitted(ample(self.excess().admitted, spare));
+        self.evict_provisional(ample(self.excess().provisional, spare));
     }
 
     /// Evicts admitted segments until so much has gone. What has gone comes back.
