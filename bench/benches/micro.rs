@@ -139,6 +139,7 @@ impl World {
             headers: vec![("cache-control".to_owned(), "max-age=3600".to_owned())],
             selecting: Default::default(),
             open_ended: false,
+            origin: None,
         };
         self.decide(&self.known).await;
         self.service.begin(fill, begin).await.expect("begun");

@@ -11,8 +11,8 @@ use std::mem;
 use std::rc::Rc;
 
 use viewcache_protocol::{
-    DecideRequest, Decision, EntityKey, Forward, Invalidate, Outcome, PROTOCOL_VERSION, Route,
-    Selecting, Wanted, header,
+    DecideRequest, Decision, EntityKey, Forward, Invalidate, OriginRequest, Outcome,
+    PROTOCOL_VERSION, Route, Selecting, Wanted, header,
 };
 
 use crate::budget::{Budget, Lease};
@@ -36,6 +36,8 @@ struct Asking {
     wanted: Wanted,
     /// By what of the request an answer may be selected.
     selecting: Selecting,
+    /// How more of it is asked for.
+    origin: OriginRequest,
     /// Whether nothing is to be had that is not stored.
     only_if_cached: bool,
 }
@@ -46,7 +48,7 @@ enum State {
     /// The request has not come. A local reply may come without it.
     New,
     /// What is remembered is being looked up, which takes no time.
-    Recalling(DecideRequest),
+    Recalling(DecideRequest, OriginRequest),
     /// The decision is awaited and the request paused.
     Asking(Asking),
     /// Sent to the sidecar.
@@ -124,8 +126,8 @@ impl Exchange {
         let state = mem::replace(&mut self.state, State::Over);
         self.state = match (state, event) {
             (State::New, Event::Request(head)) => self.request(head, &mut effects),
-            (State::Recalling(request), Event::Recalled(recalled)) => {
-                recall(request, &recalled, &mut effects)
+            (State::Recalling(request, origin), Event::Recalled(recalled)) => {
+                recall(request, origin, &recalled, &mut effects)
             }
             (State::Asking(asking), Event::Decided(decided)) => {
                 let hit = matches!(decided, Ok(Decision::Hit { .. }));
@@ -181,11 +183,13 @@ impl Exchange {
                     && profile::unconditional(head) =>
             {
                 effects.push(Effect::Recall(request.wanted.key.id()));
-                State::Recalling(request)
+                let origin = profile::origin(head, &request.wanted);
+                State::Recalling(request, origin)
             }
             Ok(request) => {
                 let only_if_cached = profile::only_if_cached(&self.config, head);
-                ask(request, only_if_cached, effects)
+                let origin = profile::origin(head, &request.wanted);
+                ask(request, origin, only_if_cached, effects)
             }
             Err(reason) => {
                 effects.push(Effect::Count(Counter::Bypass));
@@ -200,7 +204,10 @@ impl Exchange {
 
     fn decided(&self, asking: Asking, decision: Decision, effects: &mut Vec<Effect>) -> State {
         let Asking {
-            wanted, selecting, ..
+            wanted,
+            selecting,
+            origin,
+            ..
         } = asking;
         let (counter, state) = match decision {
             Decision::Hit { remember_ms } => {
@@ -218,6 +225,7 @@ impl Exchange {
                     key: wanted.key.variant(grant.variant),
                     wanted,
                     selecting,
+                    origin,
                     forward: forward.into(),
                     fill: grant.fill,
                     admission: grant.admission,
@@ -265,10 +273,16 @@ impl Exchange {
     }
 }
 
-fn ask(request: DecideRequest, only_if_cached: bool, effects: &mut Vec<Effect>) -> State {
+fn ask(
+    request: DecideRequest,
+    origin: OriginRequest,
+    only_if_cached: bool,
+    effects: &mut Vec<Effect>,
+) -> State {
     let asking = Asking {
         wanted: request.wanted.clone(),
         selecting: request.selecting.clone(),
+        origin,
         only_if_cached,
     };
     effects.push(Effect::Decide(request));
@@ -282,10 +296,15 @@ fn refuse(effects: &mut Vec<Effect>) -> State {
     State::Over
 }
 
-fn recall(request: DecideRequest, recalled: &Recalled, effects: &mut Vec<Effect>) -> State {
+fn recall(
+    request: DecideRequest,
+    origin: OriginRequest,
+    recalled: &Recalled,
+    effects: &mut Vec<Effect>,
+) -> State {
     if !recalled.is_hit(&request.wanted.key.id()) {
         // It has no directives: those are asked for.
-        return ask(request, false, effects);
+        return ask(request, origin, false, effects);
     }
     effects.push(Effect::Count(Counter::Remembered));
     route(&request.wanted, Route::Hit, effects)

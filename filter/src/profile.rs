@@ -7,8 +7,8 @@ mod template;
 mod youtube;
 
 use viewcache_protocol::{
-    Allowance, CacheControl, Conditions, DecideRequest, EntityKey, Forward, PROTOCOL_VERSION,
-    Profile, RangeError, RangeSpec, Selecting, Wanted,
+    Allowance, CacheControl, Conditions, DecideRequest, EntityKey, Forward, OriginRequest,
+    PROTOCOL_VERSION, Profile, RangeError, RangeSpec, Selecting, Wanted,
 };
 
 use crate::config::Config;
@@ -174,6 +174,27 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
     })
 }
 
+/// How the sidecar is to ask the origin for more of what this request wants.
+pub fn origin(head: &RequestHead, wanted: &Wanted) -> OriginRequest {
+    let text = |name: &str| {
+        let value = head.fields.first(name)?;
+        String::from_utf8(value.to_vec()).ok()
+    };
+    let field = |name: &str| Some((name.to_owned(), text(name)?));
+    OriginRequest {
+        authority: text(":authority").unwrap_or_default(),
+        path: wanted
+            .origin_path
+            .clone()
+            .or_else(|| text(":path"))
+            .unwrap_or_default(),
+        fields: OriginRequest::FIELDS
+            .into_iter()
+            .filter_map(field)
+            .collect(),
+    }
+}
+
 /// The operator's profile of a URL, if it has one.
 fn rules<'a>(config: &'a Config, url: &Url<'_>) -> Option<&'a Rules> {
     config.profiles.iter().find(|rules| rules.matches(url))
@@ -317,7 +338,7 @@ fn generic(url: &Url<'_>) -> Result<Wanted, BypassReason> {
         Profile::Generic,
         &format!("{}://{}{}", url.scheme, url.authority, url.target),
     )?;
-    Ok(wanted(key))
+    Ok(Wanted::whole(key))
 }
 
 /// The key, or why the URL does not make one.
@@ -338,19 +359,6 @@ fn query_range(text: &str) -> Result<RangeSpec, BypassReason> {
     match text.parse()? {
         RangeSpec::Suffix { .. } => Err(BypassReason::MalformedRange),
         range => Ok(range),
-    }
-}
-
-/// The whole of an entity, of which the URL says no more.
-fn wanted(key: EntityKey) -> Wanted {
-    Wanted {
-        key,
-        range: None,
-        parts: Vec::new(),
-        range_in_query: false,
-        complete_length: None,
-        viewer: String::new(),
-        origin_path: None,
     }
 }
 

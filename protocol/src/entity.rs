@@ -90,6 +90,17 @@ impl EntityKey {
         &self.text
     }
 
+    /// What the key has under a name, percent-encoded as in the URL; `None` when it has none or is
+    /// a URL as a whole.
+    pub fn part(&self, name: &str) -> Option<&str> {
+        let (_, rest) = self.base().split_once(':')?;
+        let pairs = rest.split('&').filter(|_| !rest.contains("://"));
+        let mut named = pairs
+            .filter_map(|pair| pair.split_once('='))
+            .filter(|(n, _)| *n == name);
+        named.next().map(|(_, value)| value)
+    }
+
     /// The key's hash, by which it is stored.
     pub fn id(&self) -> EntityId {
         EntityId(leading(blake3::hash(self.text.as_bytes()).as_bytes()))

@@ -37,7 +37,7 @@ pub use content_range::ContentRange;
 pub use entity::{EntityId, EntityKey, Generation, GenerationId, Validator};
 pub use message::{
     Begin, ChunkHead, DecideRequest, Decision, End, FillId, Grant, Invalidate, MessageError,
-    Outcome, PROTOCOL_VERSION, Route, Wanted,
+    OriginRequest, Outcome, PROTOCOL_VERSION, Route, Wanted,
 };
 pub use profile::{Allowance, OwnProfile, Profile};
 pub use range::{ByteRange, RangeError, RangeSpec};

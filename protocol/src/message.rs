@@ -16,6 +16,7 @@ use crate::cache_status::Forward;
 use crate::conditions::Conditions;
 use crate::entity::{EntityId, EntityKey, Generation, GenerationId};
 use crate::header;
+use crate::profile::Profile;
 use crate::range::{ByteRange, RangeSpec};
 use crate::transfer::{Asked, DeclineReason};
 use crate::vary::Selecting;
@@ -66,6 +67,23 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// All of an entity, for nobody.
+    pub fn whole(key: EntityKey) -> Self {
+        let complete_length = match key.profile() {
+            Profile::Youtube => key.part("clen").and_then(|digits| digits.parse().ok()),
+            Profile::Generic | Profile::Own(_) => None,
+        };
+        Self {
+            key,
+            range: None,
+            parts: Vec::new(),
+            range_in_query: false,
+            complete_length,
+            viewer: String::new(),
+            origin_path: None,
+        }
+    }
+
     /// The control headers that carry this on a routed request.
     pub fn to_headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
@@ -259,6 +277,23 @@ impl Step {
     }
 }
 
+/// What of a viewer's request the sidecar needs to ask the origin for more of its entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginRequest {
+    /// The authority.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+    /// What it has in [`OriginRequest::FIELDS`]; absent ones are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+impl OriginRequest {
+    /// The header fields that go with it, beside those that may select its answer.
+    pub const FIELDS: [&str; 3] = ["authorization", "user-agent", "referer"];
+}
+
 /// Body of `begin`: the response's head has come and its body will follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
@@ -278,6 +313,9 @@ pub struct Begin {
     /// Whether only a complete `end` will tell the length: it is where the delivered bytes end.
     #[serde(default)]
     pub open_ended: bool,
+    /// The request, so that the rest of the entity can be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginRequest>,
 }
 
 /// What a chunk's headers say of its body.

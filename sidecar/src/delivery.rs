@@ -4,6 +4,7 @@
 //! Everything that can go wrong before the response's head is sent becomes a hand-back: Envoy then
 //! asks the origin, and the viewer notices nothing.
 
+mod completer;
 mod found;
 mod hand_back;
 mod head;
@@ -27,6 +28,7 @@ use crate::pace::Pace;
 use crate::preconditions::{self, Verdict};
 use crate::readers::ReaderId;
 use crate::service::Service;
+pub use completer::{Completer, Incomplete};
 use found::{Found, generation};
 pub use hand_back::HandBack;
 pub use head::Head;
@@ -136,6 +138,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
     if ask.head {
         return head_only(service, &live, ask, &selecting);
     }
+    service.learn(&live, asker.clone());
     let share = service.stream_share().ok_or(HandBack::Busy)?;
     let viewing = Viewing::new(Arc::clone(&live), wanted.viewer.clone());
     let began = Instant::now();

@@ -369,6 +369,15 @@ impl Leads {
         self.0.iter().filter(alive).count()
     }
 
+    /// Whether a viewer's own transfer is granted or runs, be it stalled.
+    pub fn mirrors(&self) -> bool {
+        self.0.iter().any(|lead| match lead.phase {
+            Phase::Tentative { .. } => true,
+            Phase::Running { role, .. } => role == Role::Mirror,
+            Phase::Overtaken { .. } | Phase::Landing { .. } | Phase::Draining => false,
+        })
+    }
+
     /// Whether none is granted or runs, be it stalled.
     pub fn is_empty(&self) -> bool {
         let over = |lead: &Lead| match lead.phase {

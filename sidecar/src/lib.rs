@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod completion;
 pub mod config;
 mod data_plane;
 pub mod delivery;
@@ -16,6 +17,7 @@ pub mod origin;
 pub mod pace;
 pub mod policy;
 pub mod preconditions;
+pub mod rate;
 pub mod readers;
 pub mod recent;
 pub mod service;
@@ -63,7 +65,10 @@ pub async fn run(
     let data_plane = tokio::spawn(data_plane::serve(data, Arc::clone(&service), stopped()));
     let management = tokio::spawn(management::serve(manage, Arc::clone(&service), stopped()));
     let housekeeping = tokio::spawn(persist_regularly(Arc::clone(&service)));
+    let completing = tokio::spawn(Arc::clone(&service).complete());
     shutdown.await;
+    completing.abort();
+    service.stop_completing();
     tracing::info!("stopping");
     drop(stop);
     let ended = async { tokio::join!(data_plane, management, service.quiesce()) };

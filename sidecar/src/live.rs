@@ -20,6 +20,7 @@ use viewcache_protocol::{ByteRange, EntityId, EntityKey, FillId, Selecting, Want
 
 use crate::extents::Extents;
 use crate::fills::Leads;
+use crate::origin::Asker;
 use crate::pace::Latency;
 use crate::policy::{Admit, Reason};
 use crate::readers::Readers;
@@ -65,6 +66,7 @@ impl Live {
             leads: Leads::default(),
             mirrors: Vec::new(),
             proven: false,
+            asker: None,
             asked_with: None,
             readers: Readers::default(),
             habits: Habits::default(),
@@ -143,6 +145,8 @@ pub struct State {
     pub terms: Terms,
     /// How long the origin takes to begin an answer.
     pub latency: Latency,
+    /// How the origin can be asked for more without a viewer: as the newest request did.
+    pub asker: Option<Asker>,
     /// What went wrong at the origin since its last byte.
     pub trouble: Trouble,
     /// When the origin last said that the living generation is still the one.
@@ -202,6 +206,17 @@ impl State {
         Some(reason)
     }
 
+    /// A request has come by which the origin can be asked for more. Of URLs that expire the one
+    /// that does so last is kept. True when it is better than what was known.
+    pub fn learn(&mut self, asker: Asker) -> bool {
+        let known = self.asker.as_ref();
+        let worse = known.is_some_and(|known| asker.expires() < known.expires());
+        if !worse {
+            self.asker = Some(asker);
+        }
+        !worse
+    }
+
     /// Forgets leads that lapsed or went silent, and what they left in memory.
     pub fn expire(&mut self, now: Instant) {
         self.leads.expire(now);
@@ -217,6 +232,12 @@ impl State {
         if let Some(range) = range.filter(|_| 0 < self.terms.read_ahead) {
             self.habits.note(&wanted.viewer, range);
         }
+    }
+
+    /// Whether something is missing of it that could be asked for.
+    pub fn lacks(&self) -> bool {
+        let length = self.record.generation.as_ref().map(|g| g.complete_length());
+        self.asker.is_some() && length.is_none_or(|length| self.stored.bytes() < length)
     }
 
     /// Whether this process is streaming or writing it.

@@ -16,10 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
-use viewcache_protocol::{Selecting, Validator, vary};
-
-/// The viewer's header fields that a gap request carries, beside those that select its answer.
-const PASSED_ON: [&str; 3] = ["authorization", "user-agent", "referer"];
+use viewcache_protocol::{OriginRequest, Selecting, Validator, vary};
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
@@ -83,7 +80,7 @@ impl Asker {
             .get(HOST)
             .cloned()
             .unwrap_or(HeaderValue::from_static("-"));
-        let names = PASSED_ON.into_iter().chain(vary::CANDIDATES);
+        let names = OriginRequest::FIELDS.into_iter().chain(vary::CANDIDATES);
         let kept = names.flat_map(|name| {
             let lines = headers.get_all(name).iter().cloned();
             lines.map(move |value| (HeaderName::from_static(name), value))
@@ -93,6 +90,40 @@ impl Asker {
             path,
             headers: kept.collect(),
         }
+    }
+
+    /// From what the filter tells of a request and of the fields that may select its answer;
+    /// `None` when that is no request.
+    pub fn told(request: &OriginRequest, selecting: &Selecting) -> Option<Self> {
+        let fields = request.fields.iter();
+        let fields = fields.map(|(name, value)| (&name[..], &value[..]));
+        let header = |(name, value): (&str, &str)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        };
+        Some(Self {
+            authority: HeaderValue::from_str(&request.authority).ok()?,
+            path: Some(request.path.clone()).filter(|path| path.starts_with('/'))?,
+            headers: fields.chain(selecting.iter()).filter_map(header).collect(),
+        })
+    }
+
+    /// Whose bytes it asks for: several entities of one origin share its patience.
+    pub fn authority(&self) -> &[u8] {
+        self.authority.as_bytes()
+    }
+
+    /// When its URL expires, in seconds since the epoch, if the URL says so.
+    pub fn expires(&self) -> Option<u64> {
+        const NAMES: [&str; 3] = ["expire", "expires", "exp"];
+        let (_, query) = self.path.split_once('?')?;
+        let moments = query.split('&').filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let named = NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
+            // Anything shorter is no moment of this century.
+            (named && 10 <= value.len()).then(|| value.parse().ok())?
+        });
+        moments.min()
     }
 
     /// What it has in the fields that may select a response.
@@ -175,6 +206,30 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_may_say_when_it_expires() {
+        let check = |path: &str, expect: Option<u64>| {
+            let request = OriginRequest {
+                authority: "media.test".to_owned(),
+                path: path.to_owned(),
+                fields: Vec::new(),
+            };
+            let asker = Asker::told(&request, &Selecting::default()).unwrap();
+            assert_eq!(asker.expires(), expect, "{path}");
+        };
+        check(
+            "/videoplayback?ei=1&expire=1764000000&sig=x",
+            Some(1_764_000_000),
+        );
+        check("/v?Expires=1764000001", Some(1_764_000_001));
+        check("/v?expires=1764000001&exp=1764000000", Some(1_764_000_000));
+        check("/v?expires=3600", None);
+        check("/v?expires=tomorrow00", None);
+        check("/v", None);
+        let request = OriginRequest::default();
+        assert!(Asker::told(&request, &Selecting::default()).is_none());
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

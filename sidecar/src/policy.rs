@@ -27,6 +27,42 @@ impl Default for Admit {
     }
 }
 
+/// What becomes of an entity that is worth keeping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// What was watched of it is kept.
+    #[default]
+    Watched,
+    /// The rest is fetched as well.
+    Complete,
+}
+
+/// With how much effort rests are fetched that no viewer has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Completion {
+    /// Of so many entities at once.
+    pub parallel: u8,
+    /// No faster than this, all together; 0 is no limit.
+    pub bytes_per_second: u64,
+    /// Whether they wait while viewers of other entities fetch from the same origin.
+    pub yields: bool,
+    /// Whether it goes on when the last viewer of the entity has left.
+    pub without_viewers: bool,
+}
+
+impl Default for Completion {
+    fn default() -> Self {
+        Self {
+            parallel: 2,
+            bytes_per_second: 0,
+            yields: true,
+            without_viewers: false,
+        }
+    }
+}
+
 /// The same for one profile; what is not there is as for all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,6 +73,9 @@ pub struct ProfilePolicy {
     /// See [`Admit::viewers`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewers: Option<u8>,
+    /// See [`Policy::keep`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
 }
 
 /// All of it.
@@ -45,6 +84,10 @@ pub struct ProfilePolicy {
 pub struct Policy {
     /// When an entity is worth keeping.
     pub admit: Admit,
+    /// What is kept of what is worth it.
+    pub keep: Keep,
+    /// How the rest is fetched, if it is to be.
+    pub completion: Completion,
     /// The same by profile.
     pub profiles: BTreeMap<String, ProfilePolicy>,
     /// How many percent of `max_bytes` may be taken by what is not known to be.
@@ -55,6 +98,8 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             admit: Admit::default(),
+            keep: Keep::default(),
+            completion: Completion::default(),
             profiles: BTreeMap::new(),
             provisional_percent: 10,
         }
@@ -152,6 +197,10 @@ impl Policy {
         percent("admit.watched_percent".into(), self.admit.watched_percent)?;
         viewers("admit.viewers".into(), self.admit.viewers)?;
         percent("provisional_percent".into(), self.provisional_percent)?;
+        if self.completion.parallel == 0 {
+            let expected = "would complete nothing";
+            return Err(error("completion.parallel".into(), &0, expected));
+        }
         for (name, profile) in &self.profiles {
             let known = matches!(&name[..], "generic" | "youtube");
             if !known && OwnProfile::new(name, &[]).is_none() {
@@ -179,6 +228,12 @@ impl Policy {
             watched_percent: own.watched_percent.unwrap_or(self.admit.watched_percent),
             viewers: own.viewers.unwrap_or(self.admit.viewers),
         }
+    }
+
+    /// What is kept of an entity of this profile that is worth keeping.
+    pub fn keep(&self, profile: Profile) -> Keep {
+        let own = self.profiles.get(profile.name());
+        own.and_then(|own| own.keep).unwrap_or(self.keep)
     }
 
     /// How many bytes of `max` may be taken by what is not known to be worth keeping.

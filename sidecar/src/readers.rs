@@ -6,7 +6,18 @@ use viewcache_protocol::ByteRange;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReaderId(u64);
 
-/// A response being streamed, or a read-ahead.
+/// What kind of reader it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A response being streamed.
+    Viewer,
+    /// A read-ahead: it takes bytes as fast as they come.
+    Eager,
+    /// What completes an entity, at its own pace.
+    Background,
+}
+
+/// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reader {
     id: ReaderId,
@@ -14,8 +25,7 @@ struct Reader {
     at: u64,
     /// Where it ends.
     end: u64,
-    /// Whether it takes bytes as fast as they come: nobody watches them.
-    eager: bool,
+    kind: Kind,
 }
 
 /// What readers want of a lead at its frontier.
@@ -39,18 +49,23 @@ pub struct Readers {
 impl Readers {
     /// A reader that does not know yet what it wants.
     pub fn enter(&mut self) -> ReaderId {
-        self.add(0, 0, false)
+        self.add(0, 0, Kind::Viewer)
     }
 
     /// A reader of all of `range` at once.
     pub fn enter_eager(&mut self, range: ByteRange) -> ReaderId {
-        self.add(range.start(), range.end(), true)
+        self.add(range.start(), range.end(), Kind::Eager)
     }
 
-    fn add(&mut self, at: u64, end: u64, eager: bool) -> ReaderId {
+    /// A reader that nobody watches, and that knows what it wants from time to time.
+    pub fn enter_background(&mut self) -> ReaderId {
+        self.add(0, 0, Kind::Background)
+    }
+
+    fn add(&mut self, at: u64, end: u64, kind: Kind) -> ReaderId {
         self.last = self.last.wrapping_add(1);
         let id = ReaderId(self.last);
-        self.all.push(Reader { id, at, end, eager });
+        self.all.push(Reader { id, at, end, kind });
         id
     }
 
@@ -73,12 +88,13 @@ impl Readers {
         self.all.retain(|reader| reader.id != id);
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.all.len()
+    /// How many responses are being streamed.
+    pub fn viewers(&self) -> usize {
+        let viewers = self.all.iter().filter(|r| r.kind == Kind::Viewer);
+        viewers.count()
     }
 
-    /// Whether there is none.
+    /// Whether there is no reader of any kind.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -107,7 +123,7 @@ impl Readers {
             behind && frontier < reader.end
         });
         let until = waiting.map(|reader| {
-            let reach = if reader.eager {
+            let reach = if reader.kind == Kind::Eager {
                 reader.end
             } else {
                 reader.at.saturating_add(ahead)
@@ -172,6 +188,19 @@ mod tests {
         assert!(readers.want(range(999, 1001)) && !readers.want(range(1000, 1001)));
         readers.leave(id);
         assert_eq!(readers.demand(0, 0, 10), Demand::Over);
+    }
+
+    #[test]
+    fn what_completes_an_entity_is_no_viewer() {
+        let mut readers = Readers::default();
+        let id = readers.enter_background();
+        assert_eq!(readers.demand(0, 0, 10), Demand::Over);
+        readers.aim(id, range(0, 100));
+        assert_eq!(readers.demand(0, 0, 10), Demand::Until(10));
+        readers.enter_eager(range(0, 1));
+        assert_eq!(readers.viewers(), 0);
+        readers.enter();
+        assert_eq!(readers.viewers(), 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The use cases: the only place that joins the store, the fills and the policies.
 
 mod admission;
+mod completion;
 mod evict;
 mod fill;
 mod generations;
@@ -31,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::policy::Policy;
 use crate::store::{Patience, Store, StoreError, millis};
+use completion::Completions;
 pub use fill::IngestPermit;
 use room::Room;
 use shares::Shares;
@@ -73,6 +75,8 @@ pub struct Service {
     profiles: Profiles,
     /// What is worth keeping.
     policy: RwLock<Arc<Policy>>,
+    /// What is fetched although no viewer has asked for it.
+    completions: Completions,
     /// Whether somebody evicts what is not known to be.
     bounding: AtomicBool,
     next_fill: AtomicU64,
@@ -106,6 +110,7 @@ impl Service {
             shares: Arc::default(),
             profiles: config.profiles.clone(),
             policy: RwLock::new(Arc::new(policy)),
+            completions: Completions::default(),
             bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),

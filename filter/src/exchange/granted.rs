@@ -1,8 +1,8 @@
 //! The part of an exchange that waits for the origin's answer to a miss that may be mirrored.
 
 use viewcache_protocol::{
-    Admission, Asked, Begin, CacheStatus, EntityKey, FillId, Forward, Outcome, PROTOCOL_VERSION,
-    Selecting, Transfer, Wanted,
+    Admission, Asked, Begin, CacheStatus, EntityKey, FillId, Forward, OriginRequest, Outcome,
+    PROTOCOL_VERSION, Selecting, Transfer, Wanted,
 };
 
 use super::effect::Effect;
@@ -21,6 +21,8 @@ pub(super) struct Granted {
     pub(super) key: EntityKey,
     /// By what of the request its answer may be selected.
     pub(super) selecting: Selecting,
+    /// How more of it is asked for.
+    pub(super) origin: OriginRequest,
     /// Why it was asked.
     pub(super) forward: Forward,
     /// What mirror messages name the fill by.
@@ -41,6 +43,7 @@ impl Granted {
             wanted,
             key,
             selecting,
+            origin,
             forward,
             fill,
             admission,
@@ -97,6 +100,7 @@ impl Granted {
                 headers: transfer.headers,
                 selecting,
                 open_ended: transfer.open_ended,
+                origin: Some(origin),
             };
             effects.push(Effect::Begin { fill, begin });
         } else {

@@ -4,7 +4,7 @@ use viewcache_protocol::{Profile, Wanted};
 
 use super::query::Query;
 use super::template::Template;
-use super::{BypassReason, Url, key, query_range, wanted};
+use super::{BypassReason, Url, key, query_range};
 use crate::head::Fields;
 
 /// One of them.
@@ -108,7 +108,7 @@ impl Rules {
                 "" => path.to_owned(),
                 query => format!("{path}?{query}"),
             }),
-            ..wanted(key(self.profile, &identity)?)
+            ..Wanted::whole(key(self.profile, &identity)?)
         })
     }
 

@@ -4,7 +4,7 @@
 use viewcache_protocol::{Profile, Wanted};
 
 use super::query::Query;
-use super::{BypassReason, key, query_range, wanted};
+use super::{BypassReason, key, query_range};
 
 /// Names under which front-ends hand the video id on. The URL's own `id` is one per session.
 const VIDEO_ID: [&str; 3] = ["v", "video_id", "vid"];
@@ -63,7 +63,7 @@ pub(super) fn identify(target: &str) -> Result<Wanted, BypassReason> {
         origin_path: query
             .without(&PER_REQUEST)
             .map(|query| format!("{path}?{query}")),
-        ..wanted(key(Profile::Youtube, &parts.collect::<Vec<_>>().join("&"))?)
+        ..Wanted::whole(key(Profile::Youtube, &parts.collect::<Vec<_>>().join("&"))?)
     })
 }
 

@@ -70,7 +70,7 @@ impl SourceError {
 
     /// Whether the URL is no good any more.
     pub(super) const fn is_expiry(&self) -> bool {
-        matches!(self, Self::Declined { status, .. } if matches!(status, 403 | 410))
+        matches!(self, Self::Declined { status, .. } if matches!(status, 403 | 404 | 410))
     }
 
     pub(super) const fn retry_after(&self) -> Option<Duration> {

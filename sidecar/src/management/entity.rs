@@ -204,7 +204,7 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
             .map(|g| g.selecting.named(&g.headers))
             .unwrap_or_default(),
         fills,
-        viewers: state.readers.len(),
+        viewers: state.readers.viewers(),
         entity: Entity::new(id, record, state.stored.bytes(), 0 < fills),
     };
     drop(state);

@@ -7,6 +7,7 @@ use viewcache_protocol::ByteRange;
 
 use super::Service;
 use crate::live::Live;
+use crate::origin::Asker;
 use crate::policy::{Excess, Policy, Pools};
 use crate::store::{Standing, StoreError};
 
@@ -50,6 +51,12 @@ impl Service {
         }
     }
 
+    /// A request has come by which the origin can be asked for more of an entity.
+    pub fn learn(self: &Arc<Self>, live: &Arc<Live>, asker: Asker) {
+        live.state().learn(asker);
+        self.tend(live);
+    }
+
     /// Admits an entity if it is worth keeping by now.
     pub(super) fn consider(self: &Arc<Self>, live: &Arc<Live>) {
         let proven = {
@@ -68,6 +75,7 @@ impl Service {
                     let admissions = &service.metrics.admissions;
                     admissions.get_or_create(&[("reason", reason)]).inc();
                     tracing::debug!(entity = %live.id, reason, "admitted");
+                    service.tend(&live);
                 }
                 Ok(false) => {}
                 Err(error) => service.trouble("an admission could not be stored", &error),

@@ -16,6 +16,7 @@ use super::spool::Spool;
 use crate::error::{Error, Refusal};
 use crate::fills::Role;
 use crate::live::Live;
+use crate::origin::Asker;
 
 /// How long a chunk waits for its `begin`: they travel on different connections.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
@@ -67,6 +68,7 @@ impl Service {
             range,
             headers,
             selecting,
+            origin,
             ..
         } = begin;
         let complete_length = generation.complete_length;
@@ -74,6 +76,9 @@ impl Service {
             return Err(Error::Length(complete_length, range));
         }
         let live = self.live(&key).await?;
+        if let Some(asker) = origin.and_then(|origin| Asker::told(&origin, &selecting)) {
+            self.learn(&live, asker);
+        }
         self.open_generation(
             &live,
             fill,

@@ -135,6 +135,7 @@ fn begin(living: &Generation, start: u64, end: u64) -> Begin {
             .into(),
         selecting: Default::default(),
         open_ended: false,
+        origin: None,
     }
 }
 

@@ -3,29 +3,10 @@
 use std::time::Duration;
 
 use e2e::client::Request;
-use e2e::management;
 use e2e::origin::Script;
-use e2e::poll::until;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::world::{MIB, SOON, World};
-
-/// Waits until the report of an entity says this.
-async fn reported(world: &World, path: &str, field: &str, expected: Value) {
-    let mut last = None;
-    let found = until(field, SOON, async || {
-        last = world.entity(path).await;
-        (last.as_ref()?[field] == expected).then_some(())
-    });
-    if let Err(error) = found.await {
-        panic!("{path}: {field} is not {expected}: {error}; {last:?}");
-    }
-}
-
-async fn policy(world: &World, patch: Value) {
-    let changed = management::send("PATCH", world.stack.manage(0), "/v1/policy", &patch);
-    changed.await.unwrap();
-}
+use crate::world::{MIB, World};
 
 /// One viewer's misses and hits count together, another's apart.
 #[tokio::test]
@@ -42,15 +23,15 @@ async fn who_watches_enough_makes_it_worth_keeping() {
             watch(agent, range).await;
         }
     }
-    reported(&world, "/v", "watched_percent", 9.into()).await;
-    reported(&world, "/v", "provisional", true.into()).await;
+    world.reported("/v", "watched_percent", 9.into()).await;
+    world.reported("/v", "provisional", true.into()).await;
     // What is provisional is served like any other.
     world
         .hit(&Request::get("/v").range("0-99999"), content)
         .await;
     let missing = tenth - 524_288 - 485_760;
     watch("a", &format!("524288-{}", 524_288 + missing - 1)).await;
-    reported(&world, "/v", "provisional", false.into()).await;
+    world.reported("/v", "provisional", false.into()).await;
 }
 
 #[tokio::test]
@@ -65,8 +46,8 @@ async fn a_scanner_makes_nothing_worth_keeping() {
     }
     for n in [0, 49] {
         let path = format!("/scanned{n}");
-        reported(&world, &path, "watched_percent", 4.into()).await;
-        reported(&world, &path, "provisional", true.into()).await;
+        world.reported(&path, "watched_percent", 4.into()).await;
+        world.reported(&path, "provisional", true.into()).await;
     }
 }
 
@@ -110,13 +91,13 @@ async fn a_policy_may_change_while_everybody_watches() {
             "admit": {"watched_percent": percent, "viewers": n % 2},
             "provisional_percent": share,
         });
-        policy(&world, patch).await;
+        world.policy(patch).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     while let Some(viewer) = viewers.join_next().await {
         viewer.unwrap();
     }
-    policy(&world, json!({"admit": {"watched_percent": 0}})).await;
+    world.policy(json!({"admit": {"watched_percent": 0}})).await;
     for (path, content) in &contents {
         world.becomes_hit(&Request::get(path), *content).await;
     }

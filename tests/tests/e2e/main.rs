@@ -8,6 +8,7 @@ mod bad_input;
 mod cache_status;
 mod clients;
 mod collapse;
+mod completion;
 mod conditions;
 mod config;
 mod crash;

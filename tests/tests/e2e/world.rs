@@ -175,6 +175,24 @@ impl World {
             .unwrap_or_else(|error| panic!("{path}: {expected:?}: {error}; last {last:?}"))
     }
 
+    /// Waits until the report of an entity says this.
+    pub(crate) async fn reported(&self, path: &str, field: &str, expected: Value) {
+        let mut last = None;
+        let found = until(field, SOON, async || {
+            last = self.entity(path).await;
+            (last.as_ref()?[field] == expected).then_some(())
+        });
+        if let Err(error) = found.await {
+            panic!("{path}: {field} is not {expected}: {error}; {last:?}");
+        }
+    }
+
+    /// Changes the policy.
+    pub(crate) async fn policy(&self, patch: Value) {
+        let changed = management::send("PATCH", self.stack.manage(0), "/v1/policy", &patch);
+        changed.await.unwrap();
+    }
+
     /// Views again and again until it is a hit.
     pub(crate) async fn becomes_hit(&self, request: &Request, content: Content) {
         let hit = until("it is a hit", SOON, async || {
