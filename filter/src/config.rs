@@ -2,6 +2,7 @@
 //! every error names the field and the value, because `envoy --mode validate` prints it.
 
 mod profiles;
+mod values;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use serde_json::Value;
 use thiserror::Error;
 use viewcache_protocol::Profile;
 
+use crate::head::ViewerPart;
 use crate::profile::Rules;
+use values::*;
 
 /// The most memory that Envoy gives one VM, and so the most that can be meant by a budget.
 const MAX_BUDGET: usize = 1024 * 1024 * 1024;
@@ -52,6 +55,12 @@ pub struct Config {
     /// Whether a request's own Cache-Control counts. Default true (RFC 9111 section 5.2.1); without
     /// it no viewer can reach past the cache, nor make the origin send what is stored.
     pub client_directives: bool,
+    /// What of a request says who its viewer is: whose watched bytes count together. Default the
+    /// address and the user agent.
+    pub viewer: Vec<ViewerPart>,
+    /// The header field in which a trusted front-end names the channel of what is asked for.
+    /// Default none: whatever viewers send is believed.
+    pub channel_header: Option<String>,
     /// What mirroring may use.
     pub mirror: MirrorLimits,
 }
@@ -83,6 +92,11 @@ impl Default for Config {
             ingest_timeout: Duration::from_secs(10),
             remember: true,
             client_directives: true,
+            viewer: vec![
+                ViewerPart::Address,
+                ViewerPart::Header("user-agent".to_owned()),
+            ],
+            channel_header: None,
             mirror: MirrorLimits::default(),
         }
     }
@@ -142,6 +156,8 @@ struct Written {
     ingest_timeout: Option<Value>,
     remember: Option<Value>,
     client_directives: Option<Value>,
+    viewer: Option<Value>,
+    channel_header: Option<Value>,
     chunk_min: Option<Value>,
     chunk_max: Option<Value>,
     mirror_budget: Option<Value>,
@@ -266,19 +282,17 @@ impl Config {
             FLAG,
             Value::as_bool,
         )?;
+        set(&mut config.viewer, "viewer", written.viewer, VIEWER, viewer)?;
+        set(
+            &mut config.channel_header,
+            "channel_header",
+            written.channel_header,
+            HEADER,
+            |value| header(value).map(Some),
+        )?;
         Ok(config)
     }
 }
-
-const PROFILE: &str = "a profile: \"generic\" or \"youtube\"";
-const PATHS: &str = "a list of path prefixes such as [\"/videos/\"]";
-const AUTHORITIES: &str = "a list of authorities such as [\"media.example:8080\"]";
-const CLUSTER: &str = "the name of a cluster";
-const TIME: &str = "a duration such as \"100ms\"";
-const FLAG: &str = "true or false";
-const CHUNK: &str = "a size from \"1KiB\" to \"4MiB\"";
-const BUDGET: &str = "a size from \"1KiB\" to \"1GiB\"";
-const COUNT: &str = "a number above 0";
 
 fn set<T>(
     target: &mut T,
@@ -295,93 +309,6 @@ fn set<T>(
     };
     *target = convert(&value).ok_or_else(error)?;
     Ok(())
-}
-
-fn profile(value: &Value) -> Option<Profile> {
-    match value.as_str()? {
-        "generic" => Some(Profile::Generic),
-        "youtube" => Some(Profile::Youtube),
-        _ => None,
-    }
-}
-
-fn paths(value: &Value) -> Option<Vec<String>> {
-    let paths = strings(value)?;
-    (!paths.is_empty() && paths.iter().all(|path| path.starts_with('/'))).then_some(paths)
-}
-
-fn authorities(value: &Value) -> Option<Vec<String>> {
-    let names = strings(value)?;
-    let plain = |name: &String| {
-        !name.is_empty()
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_graphic() && b != b'/' && b != b'*')
-    };
-    names
-        .iter()
-        .all(plain)
-        .then(|| names.iter().map(|n| n.to_ascii_lowercase()).collect())
-}
-
-fn strings(value: &Value) -> Option<Vec<String>> {
-    value
-        .as_array()?
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned))
-        .collect()
-}
-
-fn cluster(value: &Value) -> Option<String> {
-    value
-        .as_str()
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-}
-
-/// Above 0, because to Envoy 0 means no timeout at all, and in the milliseconds of a `u32` that
-/// the host takes.
-fn timeout(value: &Value) -> Option<Duration> {
-    let (number, unit) = quantity(value)?;
-    let millis = match unit {
-        "ms" => number,
-        "s" => number.checked_mul(1000)?,
-        "m" => number.checked_mul(60_000)?,
-        _ => return None,
-    };
-    let fits = 0 < millis && millis <= u64::from(u32::MAX);
-    fits.then(|| Duration::from_millis(millis))
-}
-
-fn chunk(value: &Value) -> Option<usize> {
-    size(value).filter(|bytes| (MIN_SIZE..=MAX_CHUNK).contains(bytes))
-}
-
-fn budget(value: &Value) -> Option<usize> {
-    size(value).filter(|bytes| (MIN_SIZE..=MAX_BUDGET).contains(bytes))
-}
-
-fn size(value: &Value) -> Option<usize> {
-    let (number, unit) = quantity(value)?;
-    let factor: u64 = match unit {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    usize::try_from(number.checked_mul(factor)?).ok()
-}
-
-/// Digits, then a unit.
-fn quantity(value: &Value) -> Option<(u64, &str)> {
-    let text = value.as_str()?;
-    let (digits, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
-    Some((digits.parse().ok()?, unit))
-}
-
-fn count(value: &Value) -> Option<usize> {
-    usize::try_from(value.as_u64()?).ok().filter(|&n| n > 0)
 }
 
 #[cfg(test)]

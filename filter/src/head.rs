@@ -55,14 +55,19 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// The viewer: 16 hex digits that say nothing about whom they name. One player opens many
-    /// connections, so the port does not take part.
-    pub fn viewer(&self) -> String {
-        let host = without_port(&self.address);
+    /// The viewer by these parts of the request: 16 hex digits that say nothing about whom they
+    /// name. One player opens many connections, so the port does not take part.
+    pub fn viewer(&self, parts: &[ViewerPart]) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&host.len().to_le_bytes());
-        hasher.update(host);
-        hasher.update(self.fields.first("user-agent").unwrap_or_default());
+        for part in parts {
+            let value = match part {
+                ViewerPart::Address => without_port(&self.address),
+                ViewerPart::Header(name) => self.fields.first(name).unwrap_or_default(),
+                ViewerPart::Cookie(name) => self.cookie(name).unwrap_or_default(),
+            };
+            hasher.update(&value.len().to_le_bytes());
+            hasher.update(value);
+        }
         let leading = hasher
             .finalize()
             .as_bytes()
@@ -71,6 +76,31 @@ impl RequestHead {
             .unwrap_or([0; 8]);
         format!("{:016x}", u64::from_be_bytes(leading))
     }
+
+    /// A cookie's value.
+    fn cookie(&self, name: &str) -> Option<&[u8]> {
+        let pairs = self
+            .fields
+            .all("cookie")
+            .flat_map(|line| line.split(|&b| b == b';'));
+        let mut named = pairs.filter_map(|pair| {
+            let (known, value) = pair.trim_ascii().split_at_checked(name.len())?;
+            let value = value.strip_prefix(b"=")?;
+            (known == name.as_bytes()).then_some(value)
+        });
+        named.next()
+    }
+}
+
+/// A part of a request that tells viewers apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViewerPart {
+    /// `address`: the client's, without its port.
+    Address,
+    /// `header:name`: a header field.
+    Header(String),
+    /// `cookie:name`: a cookie (RFC 6265 section 5.4).
+    Cookie(String),
 }
 
 /// `1.2.3.4:5` and `[::1]:5` lose their port; what has none, such as a socket's path, stays.
@@ -166,12 +196,37 @@ mod tests {
 
     #[test]
     fn a_viewer_is_an_address_and_an_agent() {
-        let viewer = head("10.0.0.1:1234", b"vlc\xff").viewer();
-        assert_eq!(viewer.len(), 16);
-        assert!(viewer.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert_eq!(viewer, head("10.0.0.1:999", b"vlc\xff").viewer());
-        assert_ne!(viewer, head("10.0.0.2:1234", b"vlc\xff").viewer());
-        assert_ne!(viewer, head("10.0.0.1:1234", b"mpv").viewer());
+        let parts = crate::config::Config::default().viewer;
+        let viewer = |address, agent| head(address, agent).viewer(&parts);
+        let one = viewer("10.0.0.1:1234", b"vlc\xff");
+        assert_eq!(one.len(), 16);
+        assert!(one.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_eq!(one, viewer("10.0.0.1:999", b"vlc\xff"));
+        assert_ne!(one, viewer("10.0.0.2:1234", b"vlc\xff"));
+        assert_ne!(one, viewer("10.0.0.1:1234", b"mpv"));
+    }
+
+    #[test]
+    fn or_whatever_the_operator_names() {
+        let parts = [
+            ViewerPart::Cookie("sid".to_owned()),
+            ViewerPart::Header("x-user".to_owned()),
+        ];
+        let viewer = |cookies: &[&str], user: &str| {
+            let mut head = head("10.0.0.1:1", user.as_bytes());
+            let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+            head.fields.0.push(field("x-user", user));
+            let cookies = cookies.iter().map(|line| field("cookie", line));
+            head.fields.0.extend(cookies);
+            head.viewer(&parts)
+        };
+        let one = viewer(&["a=1; sid=x"], "u");
+        assert_eq!(one, viewer(&["b=sid=y", "sid=x;sid=z"], "u"));
+        assert_ne!(one, viewer(&["sid=y"], "u"));
+        assert_ne!(one, viewer(&["sidx=x"], "u"));
+        assert_ne!(one, viewer(&["a=1; sid=x"], "v"));
+        // What one part has cannot pass for another's.
+        assert_ne!(viewer(&["sid=xu"], ""), viewer(&["sid=x"], "u"));
     }
 
     #[test]

@@ -164,14 +164,24 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
     }
     wanted.range = wanted.range.or(range);
     wanted.parts = parts;
-    wanted.viewer = head.viewer();
+    wanted.viewer = head.viewer(&config.viewer);
     Ok(DecideRequest {
         version: PROTOCOL_VERSION,
         wanted,
         head: head_only,
         conditions,
         selecting,
+        channel: channel(config, fields),
     })
+}
+
+/// The channel that a trusted front-end names; text that cannot be one names none.
+fn channel(config: &Config, fields: &Fields) -> Option<String> {
+    const MAX_LEN: usize = 128;
+    let value = fields.first(config.channel_header.as_deref()?)?;
+    let value = std::str::from_utf8(value).ok()?;
+    let named = (1..=MAX_LEN).contains(&value.len());
+    (named && value.bytes().all(|b| b.is_ascii_graphic())).then(|| value.to_owned())
 }
 
 /// How the sidecar is to ask the origin for more of what this request wants.

@@ -165,6 +165,9 @@ pub struct DecideRequest {
     /// By what of it a response may be selected. On a routed request, likewise.
     #[serde(default, skip_serializing_if = "Selecting::is_empty")]
     pub selecting: Selecting,
+    /// The channel that the entity's video belongs to, as a trusted front-end says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
 }
 
 /// A GET without conditions, of this version.
@@ -176,6 +179,7 @@ impl From<Wanted> for DecideRequest {
             head: false,
             conditions: Conditions::default(),
             selecting: Selecting::default(),
+            channel: None,
         }
     }
 }

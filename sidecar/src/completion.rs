@@ -8,6 +8,8 @@ use crate::policy::Completion;
 pub struct Task {
     /// Whether somebody watches it, or has just done so.
     pub attended: bool,
+    /// Whether it goes on when nobody watches it any more, whatever the policy says.
+    pub insistent: bool,
     /// Whether viewers of other entities fetch from its origin.
     pub contended: bool,
 }
@@ -27,7 +29,7 @@ pub enum Verdict {
 pub fn plan(tasks: &[Task], completion: &Completion) -> Vec<Verdict> {
     let mut free = usize::from(completion.parallel);
     let judge = |task: &Task| {
-        if !(task.attended || completion.without_viewers) {
+        if !(task.attended || task.insistent || completion.without_viewers) {
             return Verdict::Ends;
         }
         if free == 0 || completion.yields && task.contended {
@@ -46,6 +48,7 @@ mod tests {
     fn task(attended: bool, contended: bool) -> Task {
         Task {
             attended,
+            insistent: false,
             contended,
         }
     }
@@ -88,5 +91,10 @@ mod tests {
             ..completion
         };
         assert_eq!(plan(&tasks, &completion), [Verdict::Runs, Verdict::Waits]);
+        let insistent = Task {
+            insistent: true,
+            ..task(false, false)
+        };
+        assert_eq!(plan(&[insistent], &Completion::default()), [Verdict::Runs]);
     }
 }

@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod catalogue;
 pub mod completion;
 pub mod config;
 mod data_plane;

@@ -66,6 +66,7 @@ impl Live {
             leads: Leads::default(),
             mirrors: Vec::new(),
             proven: false,
+            channel: None,
             asker: None,
             asked_with: None,
             readers: Readers::default(),
@@ -145,6 +146,8 @@ pub struct State {
     pub terms: Terms,
     /// How long the origin takes to begin an answer.
     pub latency: Latency,
+    /// The channel that its video belongs to.
+    pub channel: Option<String>,
     /// How the origin can be asked for more without a viewer: as the newest request did.
     pub asker: Option<Asker>,
     /// What went wrong at the origin since its last byte.
@@ -196,7 +199,8 @@ impl State {
 
     /// Whether the entity is worth keeping and was not known to be. It is admitted once the index
     /// has been told.
-    pub fn prove(&mut self, admit: Admit) -> Option<Reason> {
+    pub fn prove(&mut self, admit: Option<Admit>) -> Option<Reason> {
+        let admit = admit?;
         let complete_length = self.record.generation.as_ref()?.complete_length();
         if self.record.admitted || self.proven {
             return None;

@@ -1,5 +1,6 @@
 //! The management port: REST under `/v1`, metrics and health.
 
+mod catalogue;
 mod entity;
 mod policy;
 
@@ -111,6 +112,37 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
         .and(body())
         .and(with())
         .then(policy::merge);
+    let video = warp::path!("v1" / "videos" / String);
+    let channel = warp::path!("v1" / "channels" / String);
+    let small = || warp::body::content_length_limit(catalogue::MAX_BODY).and(warp::body::bytes());
+    let videos = {
+        let show = video
+            .and(warp::get())
+            .and(with())
+            .then(catalogue::show_video);
+        let put = video.and(warp::put()).and(small()).and(with());
+        let remove = video.and(warp::delete()).and(with());
+        show.or(put.then(catalogue::put_video))
+            .or(remove.then(catalogue::remove_video))
+    };
+    let channels = {
+        let all = warp::path!("v1" / "channels");
+        let list = all.and(warp::get()).and(with());
+        let list = list.then(catalogue::list_channels);
+        let show = channel.and(warp::get()).and(with());
+        let put = channel.and(warp::put()).and(small()).and(with());
+        let remove = channel.and(warp::delete()).and(with());
+        let import = warp::path!("v1" / "channels" / "import")
+            .and(warp::post())
+            .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+            .and(warp::body::content_length_limit(catalogue::MAX_IMPORT))
+            .and(warp::body::bytes())
+            .and(with());
+        list.or(import.then(catalogue::import))
+            .or(show.then(catalogue::show_channel))
+            .or(put.then(catalogue::put_channel))
+            .or(remove.then(catalogue::remove_channel))
+    };
     healthz
         .or(readyz)
         .or(metrics)
@@ -122,6 +154,8 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
         .or(show_policy)
         .or(put_policy)
         .or(patch_policy)
+        .or(videos)
+        .or(channels)
         .recover(unrouted)
         .with(warp::log::custom(|info| {
             tracing::debug!(method = %info.method(), path = info.path(), status = %info.status(), "management");

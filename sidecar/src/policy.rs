@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use viewcache_protocol::{OwnProfile, Profile};
 
+use crate::catalogue::{Channel, Mode};
 use crate::watchers::{MAX_VIEWERS, Watchers};
 
 /// When an entity is worth keeping.
@@ -84,6 +85,8 @@ pub struct ProfilePolicy {
 pub struct Policy {
     /// When an entity is worth keeping.
     pub admit: Admit,
+    /// What the videos are worth whose channel does not say, or that have none.
+    pub mode: Mode,
     /// What is kept of what is worth it.
     pub keep: Keep,
     /// How the rest is fetched, if it is to be.
@@ -98,12 +101,24 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             admit: Admit::default(),
+            mode: Mode::default(),
             keep: Keep::default(),
             completion: Completion::default(),
             profiles: BTreeMap::new(),
             provisional_percent: 10,
         }
     }
+}
+
+/// What holds for one entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// When it is worth keeping; `None` is never, however much it is watched.
+    pub admit: Option<Admit>,
+    /// What of it is kept then.
+    pub keep: Keep,
+    /// Whether it is completed also when nobody watches it any more.
+    pub insistent: bool,
 }
 
 /// What the two pools of segments take, and what there is, in bytes.
@@ -217,8 +232,41 @@ impl Policy {
         Ok(())
     }
 
+    /// What holds for an entity of this profile whose video belongs to this channel.
+    pub fn rules(&self, profile: Profile, channel: Option<&Channel>) -> Rules {
+        let mode = match channel.map(|channel| channel.mode) {
+            None | Some(Mode::Inherit) => self.mode,
+            Some(mode) => mode,
+        };
+        match mode {
+            Mode::Inherit => {
+                let mut admit = self.admit(profile);
+                let own = channel.and_then(|channel| channel.watched_percent);
+                admit.watched_percent = own.unwrap_or(admit.watched_percent);
+                Rules {
+                    admit: Some(admit),
+                    keep: self.keep(profile),
+                    insistent: false,
+                }
+            }
+            Mode::Auto => Rules {
+                admit: Some(Admit {
+                    watched_percent: 0,
+                    viewers: 0,
+                }),
+                keep: Keep::Complete,
+                insistent: true,
+            },
+            Mode::Manual => Rules {
+                admit: None,
+                keep: Keep::Watched,
+                insistent: false,
+            },
+        }
+    }
+
     /// When an entity of this profile is worth keeping.
-    pub fn admit(&self, profile: Profile) -> Admit {
+    fn admit(&self, profile: Profile) -> Admit {
         let own = self
             .profiles
             .get(profile.name())
@@ -231,7 +279,7 @@ impl Policy {
     }
 
     /// What is kept of an entity of this profile that is worth keeping.
-    pub fn keep(&self, profile: Profile) -> Keep {
+    fn keep(&self, profile: Profile) -> Keep {
         let own = self.profiles.get(profile.name());
         own.and_then(|own| own.keep).unwrap_or(self.keep)
     }
@@ -282,6 +330,40 @@ mod tests {
         assert_eq!(judge(100, &[("a", 1000)], 1000), Some(Reason::Watched));
         assert_eq!(judge(0, &[], 1000), Some(Reason::AtOnce));
         assert_eq!(judge(10, &[("a", 1)], u64::MAX), None);
+    }
+
+    #[test]
+    fn a_channel_has_its_own_rules() {
+        let rules = |mode, channel: Option<(Mode, Option<u8>)>| {
+            let policy = Policy {
+                mode,
+                ..Policy::default()
+            };
+            let channel = channel.map(|(mode, watched_percent)| Channel {
+                mode,
+                watched_percent,
+                ..Channel::default()
+            });
+            let rules = policy.rules(Profile::Generic, channel.as_ref());
+            let percent = rules.admit.map(|admit| admit.watched_percent);
+            (percent, rules.keep, rules.insistent)
+        };
+        let inherit = |percent| (Some(percent), Keep::Watched, false);
+        assert_eq!(rules(Mode::Inherit, None), inherit(10));
+        assert_eq!(
+            rules(Mode::Inherit, Some((Mode::Inherit, None))),
+            inherit(10)
+        );
+        assert_eq!(
+            rules(Mode::Inherit, Some((Mode::Inherit, Some(3)))),
+            inherit(3)
+        );
+        let auto = (Some(0), Keep::Complete, true);
+        assert_eq!(rules(Mode::Inherit, Some((Mode::Auto, Some(3)))), auto);
+        assert_eq!(rules(Mode::Auto, Some((Mode::Inherit, None))), auto);
+        let manual = (None, Keep::Watched, false);
+        assert_eq!(rules(Mode::Auto, Some((Mode::Manual, None))), manual);
+        assert_eq!(rules(Mode::Manual, None), manual);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The use cases: the only place that joins the store, the fills and the policies.
 
 mod admission;
+mod catalogue;
 mod completion;
 mod evict;
 mod fill;
@@ -25,6 +26,7 @@ use viewcache_protocol::{
     Profile,
 };
 
+use crate::catalogue::Channels;
 use crate::config::{Config, Profiles};
 use crate::error::Error;
 use crate::live::{Judgement, Live, State};
@@ -75,6 +77,8 @@ pub struct Service {
     profiles: Profiles,
     /// What is worth keeping.
     policy: RwLock<Arc<Policy>>,
+    /// The channels.
+    channels: RwLock<Channels>,
     /// What is fetched although no viewer has asked for it.
     completions: Completions,
     /// Whether somebody evicts what is not known to be.
@@ -110,6 +114,7 @@ impl Service {
             shares: Arc::default(),
             profiles: config.profiles.clone(),
             policy: RwLock::new(Arc::new(policy)),
+            channels: RwLock::new(store.channels()?),
             completions: Completions::default(),
             bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.
@@ -142,6 +147,9 @@ impl Service {
         let live = self
             .selected(&request.wanted.key, &request.selecting)
             .await?;
+        if let Some(channel) = &request.channel {
+            self.told_channel(&live, channel);
+        }
         let (wall, now) = (SystemTime::now(), Instant::now());
         let mut state = live.state();
         state.expire(now);

@@ -12,7 +12,8 @@ mod handles;
 mod index;
 mod layout;
 mod migrate;
-mod policy;
+mod notes;
+mod removal;
 mod rows;
 mod segments;
 mod spool;
@@ -175,6 +176,7 @@ impl Store {
             write_format(dir)?;
         }
         let next_seq = AtomicU64::new(u64::from(index.count_opening()?) << 32);
+        index.link_videos()?;
         let swept = sweep::sweep(&index, &segments)?;
         if 0 < swept.files || 0 < swept.generations {
             let sweep::Swept {
@@ -318,51 +320,6 @@ impl Store {
     /// The segments that are next to be evicted, after `after`, at most `limit`; never pinned ones.
     pub fn oldest(&self, after: Option<Aged>, limit: usize) -> Result<Vec<Aged>, StoreError> {
         self.index()?.oldest(after, limit)
-    }
-
-    /// Takes a segment out of an entity that is not in memory, and the entity with its last one.
-    /// The room that it was counted with comes back.
-    pub fn evict(&self, aged: Aged) -> Result<u64, StoreError> {
-        let SegmentId {
-            entity,
-            seq,
-            segment,
-        } = aged.id;
-        let index = self.index()?;
-        let mut batch = index.batch();
-        let known = index.segment(aged.id)?;
-        // An age without its segment leads nowhere.
-        batch.remove(index::Family::Ages, &ages::age_key(aged));
-        batch.change_segment(aged.id, known, None);
-        let record = index.entity(entity)?;
-        let living = record.and_then(|r| r.generation).filter(|g| g.seq == seq);
-        if let Some(generation) = living {
-            let place = generation.place(entity);
-            let range = place.segment_range(segment * place.segment_size);
-            batch.remove_rows_in(entity, seq, range)?;
-            let key = layout::generation_key(entity, seq);
-            if index.segments(&key)?.iter().all(|(id, _)| *id == aged.id) {
-                batch.remove_entity(entity);
-            }
-        }
-        batch.write()?;
-        self.segments.remove(aged.id)?;
-        Ok(known.map_or(0, |known| known.allocated))
-    }
-
-    /// Takes a whole generation out. Its rows leave the index first, so that nothing points at a
-    /// missing file. `segments` may have files although the index does not know them.
-    pub fn remove_generation(&self, place: Place, segments: &[u64]) -> Result<(), StoreError> {
-        let indexed = self.index()?.remove_generation(place.entity, place.seq)?;
-        for segment in indexed.iter().chain(segments) {
-            self.segments.remove(place.segment(*segment))?;
-        }
-        Ok(())
-    }
-
-    /// Takes an entity's record out.
-    pub fn remove_entity(&self, entity: EntityId) -> Result<(), StoreError> {
-        self.index()?.remove_entity(entity)
     }
 
     /// Brings the index to the disk, so that a power loss takes no more than what came since.

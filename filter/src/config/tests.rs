@@ -20,6 +20,7 @@ fn every_field_is_read() {
         "profile": "youtube", "paths": ["/videoplayback"], "authorities": ["A.example:80"],
         "decide_cluster": "d", "ingest_cluster": "i",
         "decide_timeout": "50ms", "ingest_timeout": "1m", "remember": false, "client_directives": false,
+        "viewer": ["cookie:s", "header:x-user", "address"], "channel_header": "x-channel",
         "chunk_min": "1KiB", "chunk_max": "4MiB", "mirror_budget": "1GiB", "max_mirrors": 3
     }"#;
     let expect = Config {
@@ -33,6 +34,12 @@ fn every_field_is_read() {
         ingest_timeout: Duration::from_secs(60),
         remember: false,
         client_directives: false,
+        viewer: vec![
+            ViewerPart::Cookie("s".to_owned()),
+            ViewerPart::Header("x-user".to_owned()),
+            ViewerPart::Address,
+        ],
+        channel_header: Some("x-channel".to_owned()),
         mirror: MirrorLimits {
             chunk_min: 1024,
             chunk_max: 4 << 20,
@@ -56,6 +63,15 @@ fn an_error_names_field_and_value() {
     check(
         r#"{"decide_timeout": "0ms"}"#,
         r#"decide_timeout: "0ms" is not"#,
+    );
+    check(
+        r#"{"viewer": []}"#,
+        "viewer: [] is not a list of parts such as",
+    );
+    check(r#"{"viewer": ["body"]}"#, r#"viewer: ["body"] is not"#);
+    check(
+        r#"{"channel_header": "X-A"}"#,
+        r#"channel_header: "X-A" is not"#,
     );
     check(r#"{"decide_timeout": 100}"#, "decide_timeout: 100 is not");
     check(
@@ -140,7 +156,7 @@ fn every_field_is_in_the_readme() {
     // serde names the known fields when it meets an unknown one.
     let error = Config::parse(br#"{"unknown": 1}"#).unwrap_err().to_string();
     let fields: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
-    assert_eq!(fields.len(), 14, "{error}");
+    assert_eq!(fields.len(), 16, "{error}");
     for field in fields {
         assert!(readme.contains(&format!("| `{field}` |")), "{field}");
     }

@@ -9,6 +9,7 @@ use viewcache_protocol::{ByteRange, EntityId, EntityKey, Profile, Selecting, Val
 use warp::reply::{Reply, Response};
 
 use super::{Problem, failed};
+use crate::catalogue::video_of;
 use crate::error::Error;
 use crate::service::{Purged, Service};
 use crate::store::EntityRecord;
@@ -41,6 +42,10 @@ struct Entity {
     id: String,
     profile: Profile,
     key: EntityKey,
+    /// The video that it is a quality of.
+    video_id: String,
+    /// Which quality, if its key says so.
+    itag: Option<String>,
     status: Status,
     /// Why it is stale, when it is.
     stale_reason: Option<StaleReason>,
@@ -70,6 +75,8 @@ struct Details {
     validators: Vec<Validator>,
     /// What the request had in the fields that the response varies by.
     selecting: Selecting,
+    /// The channel that its video belongs to.
+    channel: Option<String>,
     fills: usize,
     viewers: usize,
 }
@@ -107,6 +114,8 @@ impl Entity {
         Self {
             id: id.to_string(),
             profile,
+            video_id: video_of(&record.key),
+            itag: record.key.part("itag").map(str::to_owned),
             key: record.key,
             status,
             stale_reason: stale_reason.filter(|_| !fetching),
@@ -203,6 +212,7 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
             .as_ref()
             .map(|g| g.selecting.named(&g.headers))
             .unwrap_or_default(),
+        channel: state.channel.clone(),
         fills,
         viewers: state.readers.viewers(),
         entity: Entity::new(id, record, state.stored.bytes(), 0 < fills),

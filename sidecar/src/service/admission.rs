@@ -61,8 +61,8 @@ impl Service {
     pub(super) fn consider(self: &Arc<Self>, live: &Arc<Live>) {
         let proven = {
             let mut state = live.state();
-            let profile = state.record.key.profile();
-            state.prove(self.policy().admit(profile))
+            let rules = self.rules(&state);
+            state.prove(rules.admit)
         };
         let Some(reason) = proven else {
             return;

@@ -31,6 +31,8 @@ struct Job {
     live: Arc<Live>,
     /// Somebody was last seen to watch it.
     attended_at: Instant,
+    /// Whether it goes on without viewers.
+    insistent: bool,
     /// Once its turn has come.
     running: Option<Running>,
 }
@@ -61,18 +63,18 @@ impl Completions {
 impl Service {
     /// Completes an entity that somebody watches, if the policy wants that.
     pub(super) fn tend(self: &Arc<Self>, live: &Arc<Live>) {
-        let policy = self.policy();
-        let wanted = {
+        let insistent = {
             let state = live.state();
-            let keep = policy.keep(state.record.key.profile());
-            keep == Keep::Complete && state.record.admitted && state.lacks()
+            let rules = self.rules(&state);
+            if rules.keep != Keep::Complete || !state.record.admitted || !state.lacks() {
+                return;
+            }
+            rules.insistent
         };
-        if !wanted {
-            return;
-        }
         let mut jobs = self.completions.jobs();
         if let Some(job) = jobs.iter_mut().find(|job| job.live.id == live.id) {
             job.attended_at = Instant::now();
+            job.insistent = insistent;
             return;
         }
         if MOST <= jobs.len() {
@@ -81,6 +83,7 @@ impl Service {
         jobs.push(Job {
             live: Arc::clone(live),
             attended_at: Instant::now(),
+            insistent,
             running: None,
         });
         drop(jobs);
@@ -128,6 +131,7 @@ impl Service {
             };
             Task {
                 attended: now < job.attended_at + LINGER,
+                insistent: job.insistent,
                 contended: state.asker.as_ref().is_some_and(others),
             }
         };

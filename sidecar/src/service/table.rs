@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use viewcache_protocol::{EntityId, EntityKey};
 
 use super::Service;
+use crate::catalogue::video_of;
 use crate::error::Error;
 use crate::live::{AGE_STEP, Live, State};
 use crate::store::{EntityRecord, Loaded, StoreError, millis};
@@ -121,7 +122,7 @@ impl Service {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn live(&self, key: &EntityKey) -> Result<Arc<Live>, Error> {
+    pub async fn live(self: &Arc<Self>, key: &EntityKey) -> Result<Arc<Live>, Error> {
         let id = key.id();
         if let Some(live) = self.table.find(id) {
             return Ok(live);
@@ -129,21 +130,17 @@ impl Service {
         let terms = self.profiles.terms(key.profile());
         let new = self.table.find_or_create(
             id,
-            || self.store.lacks(id),
+            || self.store.lacks(id) && self.store.lacks_video(&video_of(key)),
             || Live::new(key, None, terms, SystemTime::now()),
         );
         if let Some(new) = new {
             return Ok(new);
         }
-        let (store, table, key) = (
-            Arc::clone(&self.store),
-            Arc::clone(&self.table),
-            key.clone(),
-        );
+        let (service, key) = (Arc::clone(self), key.clone());
         let load = move || {
-            let loaded = table.find_or_load(id, || {
-                let loaded = store.load(id)?;
-                Ok(Some(Live::new(&key, loaded, terms, SystemTime::now())))
+            let loaded = service.table.find_or_load(id, || {
+                let loaded = service.store.load(id)?;
+                Ok(Some(service.brought(&key, loaded)?))
             })?;
             Ok(loaded.expect("an entity that is not stored is a new one"))
         };
@@ -159,13 +156,20 @@ impl Service {
             return Ok(Some(live));
         }
         self.table.find_or_load(id, || {
-            let loaded = self.store.load(id)?;
-            Ok(loaded.map(|loaded| {
-                let key = loaded.record.key.clone();
-                let terms = self.profiles.terms(key.profile());
-                Live::new(&key, Some(loaded), terms, SystemTime::now())
-            }))
+            let Some(loaded) = self.store.load(id)? else {
+                return Ok(None);
+            };
+            let key = loaded.record.key.clone();
+            Ok(Some(self.brought(&key, Some(loaded))?))
         })
+    }
+
+    /// An entity that comes into memory, with what is known of its video. Blocks.
+    fn brought(&self, key: &EntityKey, loaded: Option<Loaded>) -> Result<Live, StoreError> {
+        let terms = self.profiles.terms(key.profile());
+        let live = Live::new(key, loaded, terms, SystemTime::now());
+        live.state().channel = self.channel_of(key)?;
+        Ok(live)
     }
 
     /// A page of entities with how many of their bytes are stored, in the order of their ids.

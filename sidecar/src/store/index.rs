@@ -1,6 +1,7 @@
 //! The RocksDB side of the store: entities, rows and the ages of segments.
 
 mod batch;
+mod notes;
 mod options;
 
 use std::fmt;
@@ -51,7 +52,6 @@ impl Family {
 type Entry = (Box<[u8]>, Box<[u8]>);
 
 const OPENINGS: &[u8] = b"openings";
-const POLICY: &[u8] = b"policy";
 
 /// The index: small, and written with every chunk.
 pub(super) struct Index {
@@ -125,18 +125,6 @@ impl Index {
     pub(super) fn set_provisional(&self, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.provisional.store(bytes, Ordering::Relaxed);
-    }
-
-    /// The operator's policy as it was stored.
-    pub(super) fn policy(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get_cf(self.family(Family::Meta), POLICY)?)
-    }
-
-    /// Stores the operator's policy, and brings it to the disk.
-    pub(super) fn put_policy(&self, policy: &[u8]) -> Result<(), StoreError> {
-        self.db.put_cf(self.family(Family::Meta), POLICY, policy)?;
-        self.unsynced.store(true, Ordering::Relaxed);
-        self.sync()
     }
 
     /// Whether a write has failed: RocksDB takes no others from then on.
@@ -223,7 +211,8 @@ impl Index {
 
     pub(super) fn remove_entity(&self, entity: EntityId) -> Result<(), StoreError> {
         let mut batch = self.batch();
-        batch.remove_entity(entity);
+        let record = self.peek(entity)?;
+        batch.remove_entity(entity, record.as_ref().map(|record| &record.key));
         batch.write()
     }
 

@@ -34,6 +34,29 @@ async fn who_watches_enough_makes_it_worth_keeping() {
     world.reported("/v", "provisional", false.into()).await;
 }
 
+/// Behind one address there may be many, and one may have many.
+#[tokio::test]
+async fn who_a_viewer_is_may_be_the_operators_to_say() {
+    let world = World::with(|options| {
+        options.filter_fields = Some(r#""viewer": ["cookie:session"]"#.to_owned());
+    });
+    let world = world.await;
+    let content = world.serve("/v", 10 * MIB);
+    let watch = async |session: &str, agent: &str, range: &str| {
+        let request = Request::get("/v").range(range);
+        let request = request.field("cookie", format!("a=b; session={session}"));
+        world
+            .view(&request.field("user-agent", agent), content)
+            .await;
+    };
+    watch("one", "a", "0-699999").await;
+    watch("two", "a", "700000-1399999").await;
+    world.reported("/v", "watched_percent", 6.into()).await;
+    world.reported("/v", "provisional", true.into()).await;
+    watch("one", "b", "1400000-2099999").await;
+    world.reported("/v", "provisional", false.into()).await;
+}
+
 #[tokio::test]
 async fn a_scanner_makes_nothing_worth_keeping() {
     let world = World::start().await;

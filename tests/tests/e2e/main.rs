@@ -6,6 +6,7 @@ mod world;
 mod admission;
 mod bad_input;
 mod cache_status;
+mod channels;
 mod clients;
 mod collapse;
 mod completion;

@@ -4,11 +4,9 @@ use e2e::client::Request;
 use e2e::content::Content;
 use e2e::management;
 use e2e::origin::{Ranges, Script};
-use e2e::poll::until;
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::world::{MIB, SOON, World, rules};
+use crate::world::{MIB, World, rules};
 
 const PROFILES: &str = r#""profiles": [
     {
@@ -31,18 +29,6 @@ async fn world(text: &str) -> (World, TempDir) {
     (world.await, folder)
 }
 
-/// Waits until an entity has these ranges.
-async fn stored(world: &World, key: &str, ranges: &[(u64, u64)]) -> Value {
-    let found = until(key, SOON, async || {
-        let entity = management::entity(world.stack.manage(0), key)
-            .await
-            .ok()??;
-        let is = management::ranges(&entity).unwrap() == ranges && entity["fills"] == 0;
-        is.then_some(entity)
-    });
-    found.await.unwrap()
-}
-
 /// A film for one viewer, without a validator, by URLs that say nothing of it but its id.
 #[tokio::test]
 async fn what_names_an_entity_is_the_operators_to_say() {
@@ -59,13 +45,15 @@ async fn what_names_an_entity_is_the_operators_to_say() {
     let first = get("/films/7/a.mp4?quality=hd&token=1", "0-499999");
     let view = world.view(&first, content).await;
     view.expect(206, &["fwd=uri-miss", "stored"]);
-    let entity = stored(&world, "films+cip:id=7&quality=hd", &[(0, 500_000)]).await;
+    let entity = world
+        .stored("films+cip:id=7&quality=hd", &[(0, 500_000)])
+        .await;
     assert_eq!(entity["profile"], "films+cip");
     // Another URL, authority and transfer, and never stale.
     let rest = get("/films/7/other/b.mp4?token=2&quality=hd", "400000-").host("b.example");
     let view = world.view(&rest, content).await;
     view.expect(206, &["fwd=partial", "stored"]);
-    stored(&world, "films+cip:id=7&quality=hd", &[(0, MIB)]).await;
+    world.stored("films+cip:id=7&quality=hd", &[(0, MIB)]).await;
     let view = world
         .hit(&get("/films/7/a.mp4?quality=hd", "0-"), content)
         .await;
@@ -91,7 +79,7 @@ async fn members_may_share_what_they_are_authorized_to_see() {
     let first = get("/members/a", "Bearer one").range("0-499999");
     world.view(&first, content).await.expect(206, &["stored"]);
     let key = "members+a:http://media.test/members/a";
-    stored(&world, key, &[(0, 500_000)]).await;
+    world.stored(key, &[(0, 500_000)]).await;
     let view = world.view(&get("/members/a", "Bearer two"), content).await;
     view.expect(200, &["fwd=partial"]);
     let seen = world.origin.seen("/members/a");
@@ -100,7 +88,7 @@ async fn members_may_share_what_they_are_authorized_to_see() {
         told.collect::<Vec<_>>(),
         [Some("Bearer one"), Some("Bearer two")]
     );
-    stored(&world, key, &[(0, MIB)]).await;
+    world.stored(key, &[(0, MIB)]).await;
     let hit = world.hit(&get("/members/a", "Bearer three"), content).await;
     hit.expect(200, &["hit"]);
     // What is not theirs follows HTTP's rules.
@@ -133,7 +121,7 @@ async fn a_signature_is_ignored_and_a_range_may_stand_in_the_url() {
     let plain = get("&token=1&expires=5").await;
     assert_eq!(plain.0, MIB);
     let key = format!("clips:http://media.test/clips/a.mp4?size={MIB}");
-    stored(&world, &key, &[(0, MIB)]).await;
+    world.stored(&key, &[(0, MIB)]).await;
     let part = get("&token=2&bytes=0-999").await;
     assert_eq!(part.0, 1000);
     assert!(part.1.contains("viewcache; hit"), "{part:?}");
@@ -164,7 +152,7 @@ async fn only_the_types_and_sizes_that_are_wanted_are_stored() {
         view("2", "video/mp4", 10_239).await;
         view("3", "video/mp4", MIB + 1).await;
         view("4", "Video/MP4", 10_240).await;
-        stored(&world, "films+cip:id=4", &[(0, 10_240)]).await;
+        world.stored("films+cip:id=4", &[(0, 10_240)]).await;
         for id in 1..4 {
             let key = format!("films+cip:id={id}");
             let entity = management::entity(world.stack.manage(0), &key).await;

@@ -146,9 +146,12 @@ impl World {
         view
     }
 
-    /// The entity of a path, if the first sidecar knows it.
+    /// The entity of a path, or the one whose key ends like this, if the first sidecar knows it.
     pub(crate) async fn entity(&self, path: &str) -> Option<Value> {
-        let key = format!("generic:http://{HOST}{path}");
+        let key = match path.starts_with('/') {
+            true => format!("generic:http://{HOST}{path}"),
+            false => path.to_owned(),
+        };
         management::entity(self.stack.manage(0), &key)
             .await
             .unwrap()

@@ -4,7 +4,6 @@ use e2e::client::Request;
 use e2e::content::Content;
 use e2e::origin::{Ranges, Script};
 use e2e::stack::Profile;
-use serde_json::Value;
 
 use crate::world::{MIB, World};
 
@@ -38,17 +37,6 @@ async fn get(world: &World, target: &str) -> (String, Vec<u8>) {
     )
 }
 
-async fn stored(world: &World, key: &str, ranges: &[(u64, u64)]) -> Value {
-    let found = e2e::poll::until(key, crate::world::SOON, async || {
-        let entity = e2e::management::entity(world.stack.manage(0), key)
-            .await
-            .unwrap()?;
-        let is = e2e::management::ranges(&entity).unwrap() == ranges && entity["fills"] == 0;
-        is.then_some(entity)
-    });
-    found.await.unwrap()
-}
-
 #[tokio::test]
 async fn another_signature_is_the_same_video() {
     let (world, content) = world().await;
@@ -57,7 +45,7 @@ async fn another_signature_is_the_same_video() {
     assert!(status.contains("fwd=uri-miss; stored"), "{status}");
     content.check(0, &body).unwrap();
     let key = format!("v=abc&itag=22&lmt=17&clen={MIB}");
-    stored(&world, &key, &[(0, 300_000)]).await;
+    world.stored(&key, &[(0, 300_000)]).await;
 
     // Another session, another part of what is stored, in the header this time.
     let again = Request::get(&url(22, "&expire=2&sig=b&n=x")).range("1000-1999");
@@ -72,7 +60,7 @@ async fn another_signature_is_the_same_video() {
     assert!(status.contains("fwd=partial"), "{status}");
     assert_eq!(body.len(), 200_000);
     content.check(200_000, &body).unwrap();
-    stored(&world, &key, &[(0, 400_000)]).await;
+    world.stored(&key, &[(0, 400_000)]).await;
     let gap = world.origin.seen(PATH).pop().unwrap();
     assert_eq!(gap.sent, 100_000);
     assert_eq!(gap.head.query("sig"), Some("d"));
@@ -90,12 +78,12 @@ async fn another_quality_is_another_entity() {
         let (status, body) = get(&world, &url(itag, "&range=0-99999")).await;
         assert!(status.contains("fwd=uri-miss"), "{status}");
         content.check(0, &body).unwrap();
-        stored(
-            &world,
-            &format!("v=abc&itag={itag}&lmt=17&clen={MIB}"),
-            &[(0, 100_000)],
-        )
-        .await;
+        world
+            .stored(
+                &format!("v=abc&itag={itag}&lmt=17&clen={MIB}"),
+                &[(0, 100_000)],
+            )
+            .await;
     }
     assert_eq!(world.origin.seen(PATH).len(), 2);
 }

@@ -12,7 +12,9 @@ fn ended(delivered: Option<(u64, u64)>, outcome: Outcome) -> Effect {
     let end = End {
         key: "generic:http://a/v".parse().unwrap(),
         // Whoever nobody knows.
-        viewer: delivered.map_or_else(String::new, |_| RequestHead::default().viewer()),
+        viewer: delivered.map_or_else(String::new, |_| {
+            RequestHead::default().viewer(&Config::default().viewer)
+        }),
         delivered,
         outcome,
     };

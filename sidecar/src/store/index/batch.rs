@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use rocksdb::{IteratorMode, ReadOptions, WriteBatch};
-use viewcache_protocol::{ByteRange, EntityId};
+use viewcache_protocol::{ByteRange, EntityId, EntityKey};
 
 use super::{Family, Index};
 use crate::store::ages::{self, Aged, SegmentId, SegmentRecord};
@@ -13,8 +13,8 @@ use crate::store::{StoreError, Update};
 
 /// Several changes that are made at once.
 pub(in crate::store) struct Batch<'a> {
-    index: &'a Index,
-    batch: WriteBatch,
+    pub(super) index: &'a Index,
+    pub(super) batch: WriteBatch,
     /// By how much it changes the room of provisional segments, in bytes.
     provisional: i64,
 }
@@ -32,11 +32,16 @@ impl<'a> Batch<'a> {
         let value = layout::encode_entity(record);
         let family = self.index.family(Family::Entities);
         self.batch.put_cf(family, entity.as_bytes(), value);
+        self.link(entity, &record.key);
     }
 
-    pub(in crate::store) fn remove_entity(&mut self, entity: EntityId) {
+    /// Takes an entity out; `key` is known when its record can be read.
+    pub(in crate::store) fn remove_entity(&mut self, entity: EntityId, key: Option<&EntityKey>) {
         let family = self.index.family(Family::Entities);
         self.batch.delete_cf(family, entity.as_bytes());
+        if let Some(key) = key {
+            self.unlink(entity, key);
+        }
     }
 
     pub(in crate::store) fn change_rows(&mut self, entity: EntityId, seq: u64, change: &Change) {

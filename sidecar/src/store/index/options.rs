@@ -26,7 +26,7 @@ pub(super) fn families() -> Vec<ColumnFamilyDescriptor> {
         options.set_write_buffer_size(1 << 20);
         options.set_target_file_size_base(2 << 20);
         options.set_max_bytes_for_level_base(8 << 20);
-        if family == Family::Entities {
+        if matches!(family, Family::Entities | Family::Meta) {
             // Most of what is asked for and not in memory was never seen before.
             let mut table = BlockBasedOptions::default();
             table.set_bloom_filter(BLOOM_BITS, false);

@@ -1,0 +1,132 @@
+//! Videos and channels: what the operator and the front-end say of them.
+
+use std::sync::{Arc, PoisonError};
+
+use viewcache_protocol::{EntityId, EntityKey};
+
+use super::Service;
+use crate::catalogue::{Channel, Channels, Video, is_id, video_of};
+use crate::live::{Live, State};
+use crate::policy::Rules;
+use crate::store::StoreError;
+
+impl Service {
+    /// What holds for an entity.
+    pub(super) fn rules(&self, state: &State) -> Rules {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        let channel = state.channel.as_ref().and_then(|id| channels.get(id));
+        self.policy().rules(state.record.key.profile(), channel)
+    }
+
+    /// All channels.
+    pub fn channels(&self) -> Channels {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.clone()
+    }
+
+    /// Stores channels, or forgets those that are `None`. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be stored; the old ones hold then.
+    pub fn set_channels(
+        self: &Arc<Self>,
+        changes: &[(&str, Option<&Channel>)],
+    ) -> Result<(), StoreError> {
+        self.store.put_channels(changes)?;
+        {
+            let mut channels = self
+                .channels
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            for &(id, channel) in changes {
+                match channel {
+                    Some(channel) => channels.insert(id.to_owned(), channel.clone()),
+                    None => channels.remove(id),
+                };
+            }
+        }
+        let changed = |live: &Arc<Live>| {
+            let state = live.state();
+            let channel = state.channel.as_deref();
+            channel.is_some_and(|channel| changes.iter().any(|(id, _)| *id == channel))
+        };
+        self.look_again(changed);
+        Ok(())
+    }
+
+    /// What is known of a video. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn video(&self, id: &str) -> Result<Option<Video>, StoreError> {
+        self.store.video(id)
+    }
+
+    /// The entities of which something is stored and that are qualities of a video. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn entities_of(&self, video: &str) -> Result<Vec<EntityId>, StoreError> {
+        self.store.entities_of(video)
+    }
+
+    /// Stores what is known of a video, or forgets it; for what is in memory of it that holds at
+    /// once. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be stored; what was known holds then.
+    pub fn set_video(self: &Arc<Self>, id: &str, video: Option<&Video>) -> Result<(), StoreError> {
+        self.store.put_video(id, video)?;
+        let channel = video.and_then(|video| video.channel.as_ref());
+        self.look_again(|live| {
+            let mut state = live.state();
+            let belongs = video_of(&state.record.key) == id;
+            if belongs {
+                state.channel = channel.cloned();
+            }
+            belongs
+        });
+        Ok(())
+    }
+
+    /// The front-end has told the channel of what is wanted.
+    pub(super) fn told_channel(self: &Arc<Self>, live: &Arc<Live>, channel: &str) {
+        let video = {
+            let mut state = live.state();
+            if state.channel.as_deref() == Some(channel) || !is_id(channel) {
+                return;
+            }
+            state.channel = Some(channel.to_owned());
+            video_of(&state.record.key)
+        };
+        let (service, channel) = (Arc::clone(self), channel.to_owned());
+        self.writers.spawn(move || {
+            let known = service.store.video(&video);
+            let told = known.and_then(|known| {
+                let video_is = Video {
+                    channel: Some(channel),
+                    ..known.unwrap_or_default()
+                };
+                service.set_video(&video, Some(&video_is))
+            });
+            if let Err(error) = told {
+                service.trouble("a video's channel could not be stored", &error);
+            }
+        });
+    }
+
+    /// The channel of an entity that comes into memory. Blocks.
+    pub(super) fn channel_of(&self, key: &EntityKey) -> Result<Option<String>, StoreError> {
+        let video = self.store.video(&video_of(key))?;
+        Ok(video.and_then(|video| video.channel))
+    }
+
+    /// Judges the entities in memory anew for which other rules hold now.
+    fn look_again(self: &Arc<Self>, changed: impl Fn(&Arc<Live>) -> bool) {
+        let all = self.table.all();
+        for live in all.iter().filter(|live| changed(live)) {
+            self.consider(live);
+            self.tend(live);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the operator has said: the policy, the videos and the channels.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use viewcache_protocol::EntityId;
+
+use super::{Store, StoreError};
+use crate::catalogue::{Channel, Channels, Video};
+use crate::policy::Policy;
+
+const POLICY: &str = "policy";
+const VIDEO: &str = "video/";
+const CHANNEL: &str = "channel/";
+
+/// What was stored under a name; what is not understood is told of and counts as absent.
+fn read<T: DeserializeOwned>(name: &str, text: &[u8]) -> Option<T> {
+    let read = serde_json::from_slice(text);
+    read.inspect_err(|error| tracing::error!(name, %error, "what is stored is not used"))
+        .ok()
+}
+
+fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    Ok(serde_json::to_vec(value).map_err(std::io::Error::other)?)
+}
+
+impl Store {
+    fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let text = self.index()?.note(name.as_bytes())?;
+        Ok(text.and_then(|text| read(name, &text)))
+    }
+
+    fn put_note(&self, name: &str, value: Option<&impl Serialize>) -> Result<(), StoreError> {
+        let text = value.map(write).transpose()?;
+        self.index()?
+            .put_notes([(name.as_bytes(), text.as_deref())])
+    }
+
+    /// The policy as it was stored; `None` when there is none, or none that is understood.
+    pub fn policy(&self) -> Result<Option<Policy>, StoreError> {
+        let policy = self.note::<Policy>(POLICY)?;
+        Ok(policy.filter(|policy| match policy.check() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "the stored policy is not used");
+                false
+            }
+        }))
+    }
+
+    /// Stores the policy, and brings it to the disk.
+    pub fn put_policy(&self, policy: &Policy) -> Result<(), StoreError> {
+        self.put_note(POLICY, Some(policy))
+    }
+
+    /// What is known of a video.
+    pub fn video(&self, id: &str) -> Result<Option<Video>, StoreError> {
+        self.note(&format!("{VIDEO}{id}"))
+    }
+
+    /// Whether nothing is known of a video for certain; waits for no disk.
+    pub fn lacks_video(&self, id: &str) -> bool {
+        let name = format!("{VIDEO}{id}");
+        self.index()
+            .is_ok_and(|index| index.lacks_note(name.as_bytes()))
+    }
+
+    /// Stores what is known of a video; `None` forgets it.
+    pub fn put_video(&self, id: &str, video: Option<&Video>) -> Result<(), StoreError> {
+        self.put_note(&format!("{VIDEO}{id}"), video)
+    }
+
+    /// The entities of which something is stored and that are qualities of a video.
+    pub fn entities_of(&self, video: &str) -> Result<Vec<EntityId>, StoreError> {
+        self.index()?.entities_of(video)
+    }
+
+    /// All channels.
+    pub fn channels(&self) -> Result<Channels, StoreError> {
+        let notes = self.index()?.notes(CHANNEL.as_bytes())?.into_iter();
+        let channel = |(id, text): (Vec<u8>, Vec<u8>)| {
+            let id = String::from_utf8(id).ok()?;
+            Some((id.clone(), read(&id, &text)?))
+        };
+        Ok(notes.filter_map(channel).collect())
+    }
+
+    /// Stores channels, all at once; `None` forgets one.
+    pub fn put_channels(&self, channels: &[(&str, Option<&Channel>)]) -> Result<(), StoreError> {
+        let mut notes = Vec::new();
+        for (id, channel) in channels {
+            let name = format!("{CHANNEL}{id}").into_bytes();
+            notes.push((name, channel.map(write).transpose()?));
+        }
+        let notes = notes.iter();
+        self.index()?
+            .put_notes(notes.map(|(name, text)| (&name[..], text.as_deref())))
+    }
+
+    /// The room of segments that are not known to be worth keeping, in bytes.
+    pub fn provisional(&self) -> u64 {
+        self.index().map_or(0, |index| index.provisional())
+    }
+}
