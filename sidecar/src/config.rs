@@ -197,6 +197,11 @@ pub struct Written {
     #[arg(long, env = "VIEWCACHE_INGEST_MEMORY", value_name = "SIZE")]
     pub ingest_memory: Option<ByteSize>,
 
+    /// A file with the filter's configuration, as Envoy has it: by its rules the URLs of downloads
+    /// are entities [default: the generic profile for all].
+    #[arg(long, env = "VIEWCACHE_FILTER_CONFIG", value_name = "FILE")]
+    pub filter_config: Option<PathBuf>,
+
     /// Which log lines are written, such as `info` or `viewcache_sidecar=debug`
     /// [default: info].
     #[arg(long, env = "VIEWCACHE_LOG", value_name = "FILTER")]
@@ -228,6 +233,8 @@ pub struct Config {
     pub min_free: MinFree,
     /// Memory for bytes on their way to the disk.
     pub ingest_memory: ByteSize,
+    /// The filter's configuration.
+    pub filter: viewcache_filter::config::Config,
     /// The log filter.
     pub log: String,
     /// The log format.
@@ -245,6 +252,9 @@ pub enum ConfigError {
     /// The file is not TOML with known keys.
     #[error("config: {0}: {1}")]
     Malformed(PathBuf, Box<toml::de::Error>),
+    /// The filter's configuration is wrong.
+    #[error("filter_config: {0}: {1}")]
+    Filter(PathBuf, viewcache_filter::config::ConfigError),
     /// A setting has a value that cannot be used.
     #[error("{0}: {1:?} {2}")]
     Value(Cow<'static, str>, String, &'static str),
@@ -300,6 +310,10 @@ impl Config {
                 .ingest_memory
                 .or(file.ingest_memory)
                 .unwrap_or(ByteSize(64 << 20)),
+            filter: match written.filter_config.or(file.filter_config) {
+                Some(path) => filter(path)?,
+                None => Default::default(),
+            },
             log: written
                 .log
                 .or(file.log)
@@ -336,6 +350,13 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// Reads the filter's configuration.
+fn filter(path: PathBuf) -> Result<viewcache_filter::config::Config, ConfigError> {
+    let text = std::fs::read(&path);
+    let text = text.map_err(|error| ConfigError::Unreadable(path.clone(), error))?;
+    viewcache_filter::config::Config::parse(&text).map_err(|error| ConfigError::Filter(path, error))
 }
 
 fn read(path: &Path) -> Result<Written, ConfigError> {

@@ -66,6 +66,8 @@ pub async fn run(
     let data_plane = tokio::spawn(data_plane::serve(data, Arc::clone(&service), stopped()));
     let management = tokio::spawn(management::serve(manage, Arc::clone(&service), stopped()));
     let housekeeping = tokio::spawn(persist_regularly(Arc::clone(&service)));
+    let resuming = Arc::clone(&service);
+    tokio::task::spawn_blocking(move || resuming.resume_downloads()).await?;
     let completing = tokio::spawn(Arc::clone(&service).complete());
     shutdown.await;
     completing.abort();

@@ -199,13 +199,15 @@ impl State {
 
     /// Whether the entity is worth keeping and was not known to be. It is admitted once the index
     /// has been told.
-    pub fn prove(&mut self, admit: Option<Admit>) -> Option<Reason> {
-        let admit = admit?;
+    pub fn prove(&mut self, admit: Option<Admit>, downloaded: bool) -> Option<Reason> {
         let complete_length = self.record.generation.as_ref()?.complete_length();
         if self.record.admitted || self.proven {
             return None;
         }
-        let reason = admit.judge(&self.record.watchers, complete_length)?;
+        let reason = match downloaded {
+            true => Reason::Download,
+            false => admit?.judge(&self.record.watchers, complete_length)?,
+        };
         self.proven = true;
         Some(reason)
     }

@@ -1,6 +1,7 @@
 //! The management port: REST under `/v1`, metrics and health.
 
 mod catalogue;
+mod downloads;
 mod entity;
 mod policy;
 
@@ -143,6 +144,35 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
             .or(put.then(catalogue::put_channel))
             .or(remove.then(catalogue::remove_channel))
     };
+    let downloads = {
+        let all = warp::path!("v1" / "downloads");
+        let one = warp::path!("v1" / "downloads" / String);
+        let list = all.and(warp::get()).and(with()).then(downloads::list);
+        let start = all.and(warp::post()).and(small()).and(with());
+        let show = one.and(warp::get()).and(with());
+        let show = show.then(|id: String, service| async move {
+            with_id(&id, |id| downloads::show(id, service)).await
+        });
+        let cancel = one.and(warp::delete()).and(with());
+        let cancel = cancel.then(|id: String, service| async move {
+            with_id(&id, |id| downloads::cancel(id, service)).await
+        });
+        let pause = |path: &'static str, paused| {
+            let path = warp::path!("v1" / "downloads" / String / ..)
+                .and(warp::path(path))
+                .and(warp::path::end());
+            path.and(warp::post())
+                .and(with())
+                .then(move |id: String, service| async move {
+                    with_id(&id, |id| downloads::pause(id, paused, service)).await
+                })
+        };
+        list.or(start.then(downloads::start))
+            .or(show)
+            .or(cancel)
+            .or(pause("pause", true))
+            .or(pause("resume", false))
+    };
     healthz
         .or(readyz)
         .or(metrics)
@@ -156,6 +186,7 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
         .or(patch_policy)
         .or(videos)
         .or(channels)
+        .or(downloads)
         .recover(unrouted)
         .with(warp::log::custom(|info| {
             tracing::debug!(method = %info.method(), path = info.path(), status = %info.status(), "management");

@@ -108,6 +108,25 @@ impl Asker {
         })
     }
 
+    /// As it can be stored: without what only selects an answer.
+    pub fn request(&self) -> OriginRequest {
+        let text = |value: &HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+        let field = |name: &str| Some((name.to_owned(), text(self.headers.get(name)?)));
+        OriginRequest {
+            authority: text(&self.authority),
+            path: self.path.clone(),
+            fields: ["user-agent", "referer"]
+                .into_iter()
+                .filter_map(field)
+                .collect(),
+        }
+    }
+
+    /// Path and query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Whose bytes it asks for: several entities of one origin share its patience.
     pub fn authority(&self) -> &[u8] {
         self.authority.as_bytes()

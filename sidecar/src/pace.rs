@@ -16,6 +16,36 @@ const MARGIN: u64 = 256 << 10;
 /// The furthest that a gap is asked for ahead of the response.
 const HORIZON_MAX: u64 = 64 << 20;
 
+/// How fast something grows, over the last seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Speed {
+    last: Option<(u64, Instant)>,
+    bytes_per_second: f64,
+}
+
+impl Speed {
+    /// It is so large now.
+    pub fn observe(&mut self, bytes: u64, now: Instant) {
+        /// The time in which an older observation loses most of its weight.
+        const FADES: f64 = 2.0;
+        if let Some((before, at)) = self.last {
+            let seconds = now.saturating_duration_since(at).as_secs_f64();
+            if seconds <= 0.0 {
+                return;
+            }
+            let rate = bytes.saturating_sub(before) as f64 / seconds;
+            let kept = (-seconds / FADES).exp();
+            self.bytes_per_second = kept * self.bytes_per_second + (1.0 - kept) * rate;
+        }
+        self.last = Some((bytes, now));
+    }
+
+    /// Bytes per second.
+    pub fn get(&self) -> u64 {
+        self.bytes_per_second as u64
+    }
+}
+
 /// The pace of one response.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {

@@ -64,6 +64,25 @@ impl Default for Completion {
     }
 }
 
+/// With how much effort downloads are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Downloads {
+    /// So many at once.
+    pub parallel: u8,
+    /// No faster than this, all together; 0 is no limit.
+    pub bytes_per_second: u64,
+}
+
+impl Default for Downloads {
+    fn default() -> Self {
+        Self {
+            parallel: 2,
+            bytes_per_second: 0,
+        }
+    }
+}
+
 /// The same for one profile; what is not there is as for all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -91,6 +110,8 @@ pub struct Policy {
     pub keep: Keep,
     /// How the rest is fetched, if it is to be.
     pub completion: Completion,
+    /// How downloads are fetched.
+    pub downloads: Downloads,
     /// The same by profile.
     pub profiles: BTreeMap<String, ProfilePolicy>,
     /// How many percent of `max_bytes` may be taken by what is not known to be.
@@ -104,6 +125,7 @@ impl Default for Policy {
             mode: Mode::default(),
             keep: Keep::default(),
             completion: Completion::default(),
+            downloads: Downloads::default(),
             profiles: BTreeMap::new(),
             provisional_percent: 10,
         }
@@ -152,6 +174,8 @@ pub enum Reason {
     Watched,
     /// Enough viewers have begun it.
     Viewers,
+    /// It is downloaded.
+    Download,
 }
 
 impl Reason {
@@ -161,6 +185,7 @@ impl Reason {
             Self::AtOnce => "at-once",
             Self::Watched => "watched",
             Self::Viewers => "viewers",
+            Self::Download => "download",
         }
     }
 }
@@ -215,6 +240,10 @@ impl Policy {
         if self.completion.parallel == 0 {
             let expected = "would complete nothing";
             return Err(error("completion.parallel".into(), &0, expected));
+        }
+        if self.downloads.parallel == 0 {
+            let expected = "would download nothing";
+            return Err(error("downloads.parallel".into(), &0, expected));
         }
         for (name, profile) in &self.profiles {
             let known = matches!(&name[..], "generic" | "youtube");

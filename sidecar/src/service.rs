@@ -3,6 +3,7 @@
 mod admission;
 mod catalogue;
 mod completion;
+mod downloads;
 mod evict;
 mod fill;
 mod generations;
@@ -35,6 +36,9 @@ use crate::origin::Origin;
 use crate::policy::Policy;
 use crate::store::{Patience, Store, StoreError, millis};
 use completion::Completions;
+pub use completion::Progress;
+use downloads::Downloads;
+pub use downloads::{Download, Phase, Refused, Request};
 pub use fill::IngestPermit;
 use room::Room;
 use shares::Shares;
@@ -81,6 +85,10 @@ pub struct Service {
     channels: RwLock<Channels>,
     /// What is fetched although no viewer has asked for it.
     completions: Completions,
+    /// What somebody wants whole.
+    downloads: Downloads,
+    /// By whose rules a URL is an entity.
+    filter: viewcache_filter::config::Config,
     /// Whether somebody evicts what is not known to be.
     bounding: AtomicBool,
     next_fill: AtomicU64,
@@ -116,6 +124,8 @@ impl Service {
             policy: RwLock::new(Arc::new(policy)),
             channels: RwLock::new(store.channels()?),
             completions: Completions::default(),
+            downloads: store.downloads()?.into(),
+            filter: config.filter.clone(),
             bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),

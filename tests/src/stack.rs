@@ -103,6 +103,9 @@ impl Stack {
             "--egress".to_owned(),
             format!("http://{}", self.ports.egress.address),
         ];
+        let filter = self.folder.path().join("filter.json");
+        fs::write(&filter, self.options.filter_json())?;
+        args.extend(["--filter-config".to_owned(), filter.display().to_string()]);
         if let Some(size) = &self.options.max_bytes {
             args.extend(["--max-bytes".to_owned(), size.clone()]);
         }

@@ -50,6 +50,19 @@ pub enum Incomplete {
     Unwanted,
 }
 
+impl Incomplete {
+    /// Whether trying again later is of no use.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Origin(reason) => matches!(
+                reason,
+                HandBack::Declined | HandBack::NotCombinable | HandBack::Vary
+            ),
+            Self::Expired | Self::NoRoom | Self::Changed | Self::Unwanted => false,
+        }
+    }
+}
+
 /// Completes one entity.
 pub struct Completer {
     /// The use cases.
@@ -119,6 +132,11 @@ impl Completer {
             live: Arc::clone(&self.live),
             id,
         };
+        // What the origin has just said to somebody else may be another thing in a while.
+        let declined = self.live.state().declined_until;
+        if let Some(until) = declined {
+            tokio::time::sleep_until(until.into()).await;
+        }
         let began = Instant::now();
         let found = generation(&self.service, &self.live, &wanted, &asker, began).await;
         let Found {

@@ -53,7 +53,8 @@ impl SourceError {
     pub(super) const fn hand_back(&self) -> HandBack {
         match self {
             Self::Origin(_) | Self::Short(_) | Self::Changed | Self::Patience => HandBack::Origin,
-            Self::Declined { .. } => HandBack::Declined,
+            Self::Declined { .. } if self.is_final() => HandBack::Declined,
+            Self::Declined { .. } => HandBack::Origin,
             Self::NotCombinable => HandBack::NotCombinable,
         }
     }

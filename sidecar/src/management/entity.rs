@@ -259,7 +259,7 @@ fn unknown(id: EntityId) -> Response {
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC.
-fn rfc3339(millis: u64) -> String {
+pub(super) fn rfc3339(millis: u64) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
     humantime::format_rfc3339_millis(time).to_string()
 }

@@ -62,7 +62,7 @@ impl Service {
         let proven = {
             let mut state = live.state();
             let rules = self.rules(&state);
-            state.prove(rules.admit)
+            state.prove(rules.admit, self.downloads.want(live.id))
         };
         let Some(reason) = proven else {
             return;

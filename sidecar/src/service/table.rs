@@ -137,14 +137,8 @@ impl Service {
             return Ok(new);
         }
         let (service, key) = (Arc::clone(self), key.clone());
-        let load = move || {
-            let loaded = service.table.find_or_load(id, || {
-                let loaded = service.store.load(id)?;
-                Ok(Some(service.brought(&key, loaded)?))
-            })?;
-            Ok(loaded.expect("an entity that is not stored is a new one"))
-        };
-        tokio::task::spawn_blocking(load).await?
+        let load = move || service.known_or_new(&key);
+        Ok(tokio::task::spawn_blocking(load).await??)
     }
 
     /// The entity with this id, if there is one. Blocks.
@@ -162,6 +156,22 @@ impl Service {
             let key = loaded.record.key.clone();
             Ok(Some(self.brought(&key, Some(loaded))?))
         })
+    }
+
+    /// The entity of a key: in memory, stored, or new. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn known_or_new(&self, key: &EntityKey) -> Result<Arc<Live>, StoreError> {
+        let id = key.id();
+        if let Some(live) = self.table.find(id) {
+            return Ok(live);
+        }
+        let loaded = self.table.find_or_load(id, || {
+            let loaded = self.store.load(id)?;
+            Ok(Some(self.brought(key, loaded)?))
+        })?;
+        Ok(loaded.expect("an entity that is not stored is a new one"))
     }
 
     /// An entity that comes into memory, with what is known of its video. Blocks.

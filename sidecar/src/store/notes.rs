@@ -1,5 +1,7 @@
 //! What the operator has said: the policy, the videos and the channels.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use viewcache_protocol::EntityId;
@@ -7,10 +9,12 @@ use viewcache_protocol::EntityId;
 use super::{Store, StoreError};
 use crate::catalogue::{Channel, Channels, Video};
 use crate::policy::Policy;
+use crate::service::Download;
 
 const POLICY: &str = "policy";
 const VIDEO: &str = "video/";
 const CHANNEL: &str = "channel/";
+const DOWNLOAD: &str = "download/";
 
 /// What was stored under a name; what is not understood is told of and counts as absent.
 fn read<T: DeserializeOwned>(name: &str, text: &[u8]) -> Option<T> {
@@ -94,6 +98,25 @@ impl Store {
         let notes = notes.iter();
         self.index()?
             .put_notes(notes.map(|(name, text)| (&name[..], text.as_deref())))
+    }
+
+    /// All downloads.
+    pub fn downloads(&self) -> Result<BTreeMap<EntityId, Download>, StoreError> {
+        let notes = self.index()?.notes(DOWNLOAD.as_bytes())?.into_iter();
+        let download = |(id, text): (Vec<u8>, Vec<u8>)| {
+            let id = String::from_utf8(id).ok()?;
+            Some((id.parse().ok()?, read(&id, &text)?))
+        };
+        Ok(notes.filter_map(download).collect())
+    }
+
+    /// Stores a download; `None` forgets it.
+    pub fn put_download(
+        &self,
+        id: EntityId,
+        download: Option<&Download>,
+    ) -> Result<(), StoreError> {
+        self.put_note(&format!("{DOWNLOAD}{id}"), download)
     }
 
     /// The room of segments that are not known to be worth keeping, in bytes.

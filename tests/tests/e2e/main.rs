@@ -15,6 +15,7 @@ mod config;
 mod crash;
 mod directives;
 mod disconnect;
+mod downloads;
 mod fail_open;
 mod first_view;
 mod freshness;

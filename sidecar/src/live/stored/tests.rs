@@ -164,9 +164,8 @@ fn what_is_written_before_the_index_knows_of_an_admission_is_provisional() {
         watched_percent: 0,
         viewers: 0,
     };
-    assert_eq!(state.prove(Some(at_once)), Some(Reason::AtOnce));
-    assert_eq!(state.prove(Some(at_once)), None);
-    assert_eq!(state.prove(None), None);
+    assert_eq!(state.prove(Some(at_once), false), Some(Reason::AtOnce));
+    assert_eq!(state.prove(Some(at_once), false), None);
     let class = |update: &Update| update.segments[0].after.map(|after| after.class);
     state.house(1, range(SEGMENT, SEGMENT + 9)).unwrap();
     let row = Row::of(SEGMENT, &[1; 9]);
