@@ -58,6 +58,11 @@ impl<E: Copy> Retry<E> {
         self.0.is_none_or(|(_, _, at)| at <= now)
     }
 
+    /// When it may be tried.
+    pub fn at(&self) -> Option<Instant> {
+        self.0.map(|(_, _, at)| at)
+    }
+
     /// What has gone wrong last.
     pub fn trouble(&self) -> Option<E> {
         self.0.map(|(error, ..)| error)

@@ -3,6 +3,7 @@
 
 mod listen;
 mod profiles;
+mod resolver;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +18,7 @@ use thiserror::Error;
 
 pub use listen::DataListen;
 pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
+pub use resolver::{Asks, ResolverTerms, WrittenResolver};
 
 /// A number of bytes, written `64MiB`, `2GiB` or plain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +216,10 @@ pub struct Written {
     /// The rules of each profile; in the file only.
     #[arg(skip)]
     pub profiles: WrittenProfiles,
+
+    /// Who gives new URLs for those that have expired; in the file only.
+    #[arg(skip)]
+    pub resolver: WrittenResolver,
 }
 
 /// The settings in force.
@@ -241,6 +247,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// By which rules each profile's entities are fetched.
     pub profiles: Profiles,
+    /// Who gives new URLs for those that have expired.
+    pub resolver: Option<ResolverTerms>,
 }
 
 /// What is wrong with the configuration.
@@ -320,6 +328,7 @@ impl Config {
                 .unwrap_or_else(|| "info".to_owned()),
             log_format: written.log_format.or(file.log_format).unwrap_or_default(),
             profiles: file.profiles.read()?,
+            resolver: file.resolver.read()?,
         };
         config.check()
     }

@@ -21,6 +21,7 @@ pub mod preconditions;
 pub mod rate;
 pub mod readers;
 pub mod recent;
+pub mod resolver;
 pub mod service;
 pub mod store;
 pub mod terms;

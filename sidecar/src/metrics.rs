@@ -33,6 +33,8 @@ pub struct Metrics {
     pub fetches: Family<Labels, Counter>,
     /// Entities found worth keeping, by reason.
     pub admissions: Family<Labels, Counter>,
+    /// Answers of the resolver, by result.
+    pub resolved: Family<Labels, Counter>,
     /// Segments removed to make room.
     pub evictions: Counter,
     /// Responses cut because the origin could not give the rest.
@@ -69,6 +71,7 @@ impl Default for Metrics {
         let served = family("served", "Answers to routed requests");
         let refused = family("refused_bytes", "Bytes not stored");
         let fetches = family("fetches", "Requests to the origin");
+        let resolved = family("resolved", "Answers of the resolver");
         let admissions = family("admissions", "Entities found worth keeping");
         Self {
             registry: Arc::new(registry),
@@ -82,6 +85,7 @@ impl Default for Metrics {
             conflicts,
             fetches,
             admissions,
+            resolved,
             evictions,
             cuts,
         }

@@ -7,6 +7,7 @@ mod downloads;
 mod evict;
 mod fill;
 mod generations;
+mod resolving;
 mod room;
 mod shares;
 mod spool;
@@ -34,6 +35,7 @@ use crate::live::{Judgement, Live, State};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::policy::Policy;
+use crate::resolver::Resolver;
 use crate::store::{Patience, Store, StoreError, millis};
 use completion::Completions;
 pub use completion::Progress;
@@ -87,6 +89,8 @@ pub struct Service {
     completions: Completions,
     /// What somebody wants whole.
     downloads: Downloads,
+    /// Who gives new URLs for those that have expired.
+    resolver: Option<Arc<Resolver>>,
     /// By whose rules a URL is an entity.
     filter: viewcache_filter::config::Config,
     /// Whether somebody evicts what is not known to be.
@@ -125,6 +129,10 @@ impl Service {
             channels: RwLock::new(store.channels()?),
             completions: Completions::default(),
             downloads: store.downloads()?.into(),
+            resolver: config
+                .resolver
+                .clone()
+                .map(|terms| Arc::new(Resolver::new(terms))),
             filter: config.filter.clone(),
             bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.

@@ -14,6 +14,12 @@ use crate::terms::{Miss, Terms};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(Duration);
 
+impl Span {
+    pub(super) const fn get(self) -> Duration {
+        self.0
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;

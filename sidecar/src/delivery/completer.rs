@@ -4,7 +4,7 @@
 //! that somebody is bringing already: viewers who come to its bytes follow it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,9 @@ use crate::service::Service;
 
 /// After so many gaps in a row of which nothing could be stored it gives up.
 const FRUITLESS: u32 = 3;
+
+/// A URL that expires sooner is not used: a window of 16 MiB takes so long at half a MiB a second.
+const IN_TIME: Duration = Duration::from_secs(30);
 
 /// It goes so many bytes at once, so that it heeds a rate that changes.
 const STEP: u64 = 64 << 10;
@@ -127,6 +130,7 @@ impl Completer {
             (state.asker.clone(), Wanted::whole(state.record.key.clone()))
         };
         let asker = asker.ok_or(Incomplete::Expired)?;
+        in_time(&asker, SystemTime::now())?;
         let id = self.live.state().readers.enter_background();
         let reading = Reading {
             live: Arc::clone(&self.live),
@@ -147,7 +151,6 @@ impl Completer {
             completer: self,
             reading,
             snapshot,
-            asker,
             failures: (failed, failures),
             fruitless: 0,
         };
@@ -177,11 +180,24 @@ impl Completer {
     }
 }
 
+/// Whether a URL is good for long enough that a request which is begun with it can end.
+fn in_time(asker: &Asker, now: SystemTime) -> Result<(), Incomplete> {
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let expired = asker
+        .expires()
+        .is_some_and(|at| at < (now + IN_TIME).as_secs());
+    match expired {
+        true => Err(Incomplete::Expired),
+        false => Ok(()),
+    }
+}
+
 struct Bringing {
     completer: Completer,
     reading: Reading,
     snapshot: Snapshot,
-    asker: Asker,
     failures: (mpsc::Sender<SourceError>, mpsc::Receiver<SourceError>),
     /// Gaps in a row of which nothing could be stored.
     fruitless: u32,
@@ -210,7 +226,7 @@ impl Bringing {
                         lead,
                         snapshot: self.snapshot.clone(),
                         gap,
-                        asker: self.asker.clone(),
+                        asker: self.asker()?,
                         despite_store: false,
                     };
                     pump::order(&self.completer.service, order, self.failures.0.clone());
@@ -219,6 +235,15 @@ impl Bringing {
                 }
             }
         }
+    }
+
+    /// The newest way to the origin, unless its URL expires before a gap can have come.
+    fn asker(&self) -> Result<Asker, Incomplete> {
+        let state = self.completer.live.state();
+        let asker = state.asker.clone().ok_or(Incomplete::Expired)?;
+        drop(state);
+        in_time(&asker, SystemTime::now())?;
+        Ok(asker)
     }
 
     fn look(&self) -> Result<Todo, Incomplete> {

@@ -43,6 +43,8 @@ struct Job {
     retry: Retry<Incomplete>,
     /// The URL that was refused: another one is needed.
     refused: Option<String>,
+    /// When the resolver is asked for one.
+    renew_at: Option<Instant>,
     speed: Speed,
 }
 
@@ -163,6 +165,11 @@ impl Service {
         }
     }
 
+    /// Something has changed that may let a job go on.
+    pub(super) fn wake_completions(&self) {
+        self.completions.wake.notify_one();
+    }
+
     /// Nothing more is fetched that no viewer has asked for.
     pub fn stop_completing(&self) {
         self.completions.jobs().clear();
@@ -180,6 +187,14 @@ impl Service {
         let now = Instant::now();
         let mut jobs = self.completions.jobs();
         jobs.retain_mut(|job| self.goes_on(job, now));
+        for job in jobs.iter_mut() {
+            if job.refused.is_some() && job.renew_at.is_some_and(|at| at <= now) {
+                // The next time it waits twice as long.
+                job.retry.failed(Incomplete::Expired, now);
+                job.renew_at = job.retry.at();
+                self.renew(&job.live);
+            }
+        }
         let tasks: Vec<Task> = jobs
             .iter_mut()
             .map(|job| job.task(&fetched_by, now))
@@ -221,13 +236,16 @@ impl Service {
         if let Some(failure) = failure {
             tracing::debug!(entity = %job.live.id, %failure, "not completed");
         }
+        let expired = failure == Some(Incomplete::Expired);
+        let renewable = expired && self.resolver.is_some();
         match (job.kind, failure) {
-            (Kind::Download, Some(failure)) if !failure.is_final() => {
-                if failure == Incomplete::Expired {
+            (kind, Some(failure)) if renewable || kind == Kind::Download && !failure.is_final() => {
+                job.retry.failed(failure, now);
+                if expired {
                     let state = job.live.state();
                     job.refused = state.asker.as_ref().map(|asker| asker.path().to_owned());
+                    job.renew_at = job.retry.at();
                 }
-                job.retry.failed(failure, now);
                 true
             }
             (Kind::Download, failure) => {
@@ -274,6 +292,7 @@ impl Job {
             running: None,
             retry: Retry::default(),
             refused: None,
+            renew_at: None,
             speed: Speed::default(),
         }
     }

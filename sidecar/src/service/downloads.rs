@@ -186,7 +186,7 @@ impl Service {
     }
 
     /// What viewers get at a URL, by the filter's own rules.
-    fn named_request(&self, url: &str) -> Result<(EntityKey, OriginRequest), Refused> {
+    pub(super) fn named_request(&self, url: &str) -> Result<(EntityKey, OriginRequest), Refused> {
         let wrong = || Refused::Url(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let (Some(scheme @ ("http" | "https")), Some(authority)) =

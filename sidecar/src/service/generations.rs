@@ -49,6 +49,7 @@ impl Service {
             .generation
             .as_mut()
             .filter(|g| g.id(profile) == id);
+        let new = living.is_none();
         let (seq, old) = match living {
             Some(living) => {
                 update(&mut living.headers, headers);
@@ -80,6 +81,9 @@ impl Service {
         drop(state);
         live.changed.notify_waiters();
         self.consider(live);
+        if new {
+            self.ask_channel(live);
+        }
         if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
             let (service, live) = (Arc::clone(self), Arc::clone(live));

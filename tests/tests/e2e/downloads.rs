@@ -26,7 +26,7 @@ fn slow(world: &World, path: &str) -> Content {
 }
 
 /// A call, its status and its answer.
-async fn call(world: &World, method: &str, target: &str, body: Value) -> (u16, Value) {
+pub(crate) async fn call(world: &World, method: &str, target: &str, body: Value) -> (u16, Value) {
     let request = Request::new(method, target).body(&body.to_string());
     let mut response = request.send(world.stack.manage(0)).await.unwrap();
     let body = response.rest().await.unwrap();
@@ -34,17 +34,17 @@ async fn call(world: &World, method: &str, target: &str, body: Value) -> (u16, V
     (response.status, value)
 }
 
-async fn start(world: &World, body: Value) -> String {
+pub(crate) async fn start(world: &World, body: Value) -> String {
     let (status, answer) = call(world, "POST", "/v1/downloads", body).await;
     assert_eq!(status, 202, "{answer}");
     answer["id"].as_str().unwrap().to_owned()
 }
 
-fn url(path: &str) -> Value {
+pub(crate) fn url(path: &str) -> Value {
     json!({"url": format!("http://{HOST}{path}")})
 }
 
-async fn report(world: &World, id: &str) -> Value {
+pub(crate) async fn report(world: &World, id: &str) -> Value {
     let target = format!("/v1/downloads/{id}");
     management::json(world.stack.manage(0), &target)
         .await
@@ -52,7 +52,7 @@ async fn report(world: &World, id: &str) -> Value {
 }
 
 /// Waits until the report of a download says this.
-async fn becomes(world: &World, id: &str, status: &str) -> Value {
+pub(crate) async fn becomes(world: &World, id: &str, status: &str) -> Value {
     let mut last = Value::Null;
     let found = until(status, SOON, async || {
         last = report(world, id).await;

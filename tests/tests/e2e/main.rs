@@ -16,6 +16,7 @@ mod crash;
 mod directives;
 mod disconnect;
 mod downloads;
+mod expiry;
 mod fail_open;
 mod first_view;
 mod freshness;
