@@ -34,6 +34,12 @@ pub struct Channel {
     /// They are worth keeping as soon as one viewer has watched so many percent; 0 is at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watched_percent: Option<u8>,
+    /// What they may take of the disk, all together, in bytes; pinned ones do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_bytes: Option<u64>,
+    /// So many seconds after their last use they go no sooner than others just used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_keep_seconds: Option<u64>,
 }
 
 /// A video; its entities are its qualities.

@@ -67,6 +67,7 @@ impl Live {
             mirrors: Vec::new(),
             proven: false,
             channel: None,
+            grace: 0,
             asker: None,
             asked_with: None,
             readers: Readers::default(),
@@ -148,6 +149,8 @@ pub struct State {
     pub latency: Latency,
     /// The channel that its video belongs to.
     pub channel: Option<String>,
+    /// Its segments are kept so much longer than others, in milliseconds.
+    pub grace: u64,
     /// How the origin can be asked for more without a viewer: as the newest request did.
     pub asker: Option<Asker>,
     /// What went wrong at the origin since its last byte.

@@ -85,6 +85,12 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
         .then(
             |id: String, service| async move { with_id(&id, |id| entity::show(id, service)).await },
         );
+    let history = warp::path!("v1" / "entities" / String / "history")
+        .and(warp::get())
+        .and(with())
+        .then(|id: String, service| async move {
+            with_id(&id, |id| entity::history(id, service)).await
+        });
     let remove =
         warp::path!("v1" / "entities" / String)
             .and(warp::delete())
@@ -178,6 +184,7 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
         .or(metrics)
         .or(list)
         .or(show)
+        .or(history)
         .or(remove)
         .or(pin(warp::put().boxed(), true))
         .or(pin(warp::delete().boxed(), false))

@@ -36,7 +36,9 @@ pub struct Metrics {
     /// Answers of the resolver, by result.
     pub resolved: Family<Labels, Counter>,
     /// Segments removed to make room.
-    pub evictions: Counter,
+    pub evictions: Family<Labels, Counter>,
+    /// Responses not stored, by reason.
+    pub declines: Family<Labels, Counter>,
     /// Responses cut because the origin could not give the rest.
     pub cuts: Counter,
 }
@@ -57,7 +59,6 @@ impl Default for Metrics {
             "conflicts",
             "Stored pieces that differ from what arrived for them later",
         );
-        let evictions = counter("evictions", "Segments removed to make room");
         let cuts = counter(
             "cuts",
             "Responses cut because the origin could not give the rest",
@@ -71,6 +72,8 @@ impl Default for Metrics {
         let served = family("served", "Answers to routed requests");
         let refused = family("refused_bytes", "Bytes not stored");
         let fetches = family("fetches", "Requests to the origin");
+        let evictions = family("evictions", "Segments removed to make room");
+        let declines = family("declines", "Responses not stored");
         let resolved = family("resolved", "Answers of the resolver");
         let admissions = family("admissions", "Entities found worth keeping");
         Self {
@@ -87,6 +90,7 @@ impl Default for Metrics {
             admissions,
             resolved,
             evictions,
+            declines,
             cuts,
         }
     }

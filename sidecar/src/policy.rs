@@ -141,6 +141,8 @@ pub struct Rules {
     pub keep: Keep,
     /// Whether it is completed also when nobody watches it any more.
     pub insistent: bool,
+    /// For so long its last use counts as just now, in milliseconds.
+    pub min_keep_millis: u64,
 }
 
 /// What the two pools of segments take, and what there is, in bytes.
@@ -267,6 +269,8 @@ impl Policy {
             None | Some(Mode::Inherit) => self.mode,
             Some(mode) => mode,
         };
+        let min_keep = channel.and_then(|channel| channel.min_keep_seconds);
+        let min_keep_millis = min_keep.unwrap_or(0).saturating_mul(1000);
         match mode {
             Mode::Inherit => {
                 let mut admit = self.admit(profile);
@@ -276,6 +280,7 @@ impl Policy {
                     admit: Some(admit),
                     keep: self.keep(profile),
                     insistent: false,
+                    min_keep_millis,
                 }
             }
             Mode::Auto => Rules {
@@ -285,11 +290,13 @@ impl Policy {
                 }),
                 keep: Keep::Complete,
                 insistent: true,
+                min_keep_millis,
             },
             Mode::Manual => Rules {
                 admit: None,
                 keep: Keep::Watched,
                 insistent: false,
+                min_keep_millis,
             },
         }
     }

@@ -7,6 +7,8 @@ mod downloads;
 mod evict;
 mod fill;
 mod generations;
+mod history;
+mod quotas;
 mod resolving;
 mod room;
 mod shares;
@@ -42,6 +44,9 @@ pub use completion::Progress;
 use downloads::Downloads;
 pub use downloads::{Download, Phase, Refused, Request};
 pub use fill::IngestPermit;
+use history::Histories;
+pub use history::{History, Times};
+use quotas::Quotas;
 use room::Room;
 use shares::Shares;
 pub use shares::StreamShare;
@@ -87,6 +92,10 @@ pub struct Service {
     channels: RwLock<Channels>,
     /// What is fetched although no viewer has asked for it.
     completions: Completions,
+    /// Why what went or was not stored.
+    histories: Histories,
+    /// Channels that may have outgrown their quotas.
+    quotas: Quotas,
     /// What somebody wants whole.
     downloads: Downloads,
     /// Who gives new URLs for those that have expired.
@@ -128,6 +137,8 @@ impl Service {
             policy: RwLock::new(Arc::new(policy)),
             channels: RwLock::new(store.channels()?),
             completions: Completions::default(),
+            histories: Histories::default(),
+            quotas: Quotas::default(),
             downloads: store.downloads()?.into(),
             resolver: config
                 .resolver

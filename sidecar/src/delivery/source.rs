@@ -218,7 +218,8 @@ impl Source {
         let live = Arc::clone(lead.live());
         let opened = Self::open(service, lead, &question).await;
         opened.inspect_err(|error| {
-            if matches!(error, SourceError::Declined { .. }) {
+            if let SourceError::Declined { reason, .. } = error {
+                service.declined(live.id, reason.as_str());
                 service.decline(&live);
             }
         })

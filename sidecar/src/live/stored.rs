@@ -120,12 +120,24 @@ impl State {
 
     /// A segment was used.
     fn touch(&mut self, segment: u64, now: u64) {
+        let now = now.saturating_add(self.grace);
         if let Some(known) = self.segments.get_mut(&segment) {
             known.used_at = known.used_at.max(now);
             if known.indexed.is_some() {
                 self.touched.insert(segment);
             }
         }
+    }
+
+    /// The entity's segments are kept so much longer than others, in milliseconds. True when that
+    /// is something new.
+    pub fn grant_grace(&mut self, grace: u64) -> bool {
+        let before = std::mem::replace(&mut self.grace, grace);
+        for (&segment, known) in &mut self.segments {
+            known.used_at = known.used_at.saturating_sub(before).saturating_add(grace);
+            self.touched.insert(segment);
+        }
+        before != grace
     }
 
     /// The parts of `range` that are neither stored nor being written, marked as being written;
@@ -197,7 +209,7 @@ impl State {
         let rows = self.rows.adding(part.start(), row, place.segment_size);
         let segment = part.start() / place.segment_size;
         let known = self.segments.entry(segment).or_default();
-        known.used_at = known.used_at.max(now);
+        known.used_at = known.used_at.max(now.saturating_add(self.grace));
         let change = self.aged(place, segment, true, now.saturating_sub(AGE_STEP));
         Ok(Update {
             rows,
@@ -274,6 +286,7 @@ impl State {
         let known = self.segments.get(&segment)?;
         let whole = place.segment_range(segment * place.segment_size);
         let class = self.record.class();
+        let stale = stale.saturating_add(self.grace);
         let after = stored.then(|| {
             let stays = |old: &SegmentRecord| old.class == class && stale < old.used_at;
             let old = known.indexed.filter(stays);
@@ -302,7 +315,7 @@ impl State {
             let Some(old) = known.indexed.filter(|_| !known.leaving) else {
                 continue;
             };
-            if stale < old.used_at && old.used_at < known.used_at {
+            if stale.saturating_add(self.grace) < old.used_at && old.used_at < known.used_at {
                 self.touched.insert(segment);
             }
             segments.extend(self.aged(place, segment, true, stale));

@@ -1,5 +1,6 @@
 //! Entities over REST.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +12,7 @@ use warp::reply::{Reply, Response};
 use super::{Problem, failed};
 use crate::catalogue::video_of;
 use crate::error::Error;
-use crate::service::{Purged, Service};
+use crate::service::{History, Purged, Service, Times};
 use crate::store::EntityRecord;
 
 /// The items of a page unless `limit` says otherwise.
@@ -219,6 +220,32 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
     };
     drop(state);
     warp::reply::json(&details).into_response()
+}
+
+/// Why what of it went, or was not stored.
+pub(super) async fn history(id: EntityId, service: Arc<Service>) -> Response {
+    let Some(History { evicted, declined }) = service.history(id) else {
+        let detail = format!("id: nothing of {id} went, or was not stored, that is remembered");
+        return Problem::response(StatusCode::NOT_FOUND, detail);
+    };
+    let told = |times: BTreeMap<&'static str, Times>| -> BTreeMap<_, _> {
+        let told = times.into_iter();
+        told.map(|(reason, times)| {
+            let last_at = rfc3339(times.last);
+            (reason, Happened { times, last_at })
+        })
+        .collect()
+    };
+    let history = serde_json::json!({"evicted": told(evicted), "declined": told(declined)});
+    warp::reply::json(&history).into_response()
+}
+
+/// Something that has happened.
+#[derive(Debug, Serialize)]
+struct Happened {
+    #[serde(flatten)]
+    times: Times,
+    last_at: String,
 }
 
 pub(super) async fn remove(id: EntityId, service: Arc<Service>) -> Response {

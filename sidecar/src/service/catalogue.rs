@@ -125,6 +125,8 @@ impl Service {
     fn look_again(self: &Arc<Self>, changed: impl Fn(&Arc<Live>) -> bool) {
         let all = self.table.all();
         for live in all.iter().filter(|live| changed(live)) {
+            self.apply_rules(live);
+            self.grown(live);
             self.consider(live);
             self.tend(live);
         }

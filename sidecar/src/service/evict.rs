@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use viewcache_protocol::EntityId;
 
 use super::Service;
+use super::history::Evicted;
 use super::room::Take;
 use crate::error::Refusal;
 use crate::live::{Leaving, Live, State};
@@ -93,8 +94,9 @@ impl Service {
         self.age_all();
         // What is provisional keeps its share of the room, or nothing new would ever be admitted.
         let over = self.excess().admitted.min(ample);
-        let mut freed = self.evict_admitted(over);
-        freed += self.evict_those(None, ample.saturating_sub(freed), |_| Fate::Goes);
+        let mut freed = self.evict_admitted(over, Evicted::Room);
+        let left = ample.saturating_sub(freed);
+        freed += self.evict_those(None, left, Evicted::Room, |_| Fate::Goes);
         tracing::debug!(freed, needed, ample, "room is made");
         0 < freed
     }
@@ -110,12 +112,12 @@ impl Service {
         self.age_all();
         let ample = |over: u64, spare: u64| if over == 0 { 0 } else { over + spare };
         let spare = self.room.max() / 64;
-        self.evict_admitted(ample(self.excess().admitted, spare));
+        self.evict_admitted(ample(self.excess().admitted, spare), Evicted::Share);
         self.evict_provisional(ample(self.excess().provisional, spare));
     }
 
     /// Evicts admitted segments until so much has gone. What has gone comes back.
-    fn evict_admitted(&self, bytes: u64) -> u64 {
+    fn evict_admitted(&self, bytes: u64, why: Evicted) -> u64 {
         let first = Aged {
             class: Class::Admitted,
             used_at: 0,
@@ -125,7 +127,7 @@ impl Service {
                 segment: 0,
             },
         };
-        self.evict_those(Some(first), bytes, |_| Fate::Goes)
+        self.evict_those(Some(first), bytes, why, |_| Fate::Goes)
     }
 
     /// Evicts provisional segments, but none that somebody watches: what comes next may make it
@@ -135,7 +137,7 @@ impl Service {
             let live = self.table.find(aged.id.entity);
             live.is_some_and(|live| live.state().busy())
         };
-        self.evict_those(None, bytes, |aged| match aged.class {
+        self.evict_those(None, bytes, Evicted::Share, |aged| match aged.class {
             Class::Provisional if watched(aged) => Fate::Stays,
             Class::Provisional => Fate::Goes,
             Class::Admitted | Class::Pinned => Fate::Ends,
@@ -148,6 +150,7 @@ impl Service {
         &self,
         mut after: Option<Aged>,
         bytes: u64,
+        why: Evicted,
         fate: impl Fn(&Aged) -> Fate,
     ) -> u64 {
         let mut freed = 0;
@@ -169,7 +172,7 @@ impl Service {
                     Fate::Stays => continue,
                     Fate::Goes => {}
                 }
-                match self.evict_segment(aged) {
+                match self.evict_segment(aged, why) {
                     Ok(gone) => freed += gone,
                     Err(error) => self.trouble("a segment could not be evicted", &error),
                 }
@@ -182,7 +185,7 @@ impl Service {
     }
 
     /// Evicts one segment unless it is in use. The room that it had comes back.
-    fn evict_segment(&self, aged: Aged) -> Result<u64, StoreError> {
+    pub(super) fn evict_segment(&self, aged: Aged, why: Evicted) -> Result<u64, StoreError> {
         let entity = aged.id.entity;
         let live = self.table.find(entity);
         let freed = match live {
@@ -204,7 +207,7 @@ impl Service {
             }
         };
         if 0 < freed {
-            self.metrics.evictions.inc();
+            self.evicted(entity, why, freed);
             tracing::debug!(%entity, segment = aged.id.segment, freed, "evicted");
         }
         Ok(freed)

@@ -194,7 +194,8 @@ impl Service {
         if let Some(range) = end.delivered {
             self.delivered(&live, &end.viewer, range, false);
         }
-        if let Outcome::Declined(_) = end.outcome {
+        if let Outcome::Declined(reason) = end.outcome {
+            self.declined(live.id, reason.as_str());
             self.decline(&live);
         }
         live.changed.notify_waiters();

@@ -178,7 +178,12 @@ impl Service {
     fn brought(&self, key: &EntityKey, loaded: Option<Loaded>) -> Result<Live, StoreError> {
         let terms = self.profiles.terms(key.profile());
         let live = Live::new(key, loaded, terms, SystemTime::now());
-        live.state().channel = self.channel_of(key)?;
+        let channel = self.channel_of(key)?;
+        {
+            let mut state = live.state();
+            state.channel = channel;
+            state.grace = self.rules(&state).min_keep_millis;
+        }
         Ok(live)
     }
 
@@ -250,6 +255,7 @@ impl Service {
                 self.trouble("an empty record stays", &error);
             }
         }
+        self.keep_quotas();
         self.table.trim();
         if let Err(error) = self.store.sync() {
             self.trouble("the index could not be brought to the disk", &error);

@@ -43,6 +43,7 @@ impl Service {
         match &stored {
             Ok(()) => {
                 self.metrics.stored_bytes.inc_by(part.len());
+                self.grown(live);
                 self.bound();
             }
             Err(_) => self.give_back(live, place, part),

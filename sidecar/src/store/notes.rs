@@ -6,13 +6,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use viewcache_protocol::EntityId;
 
-use super::{Store, StoreError};
+use super::{SegmentId, SegmentRecord, Store, StoreError};
 use crate::catalogue::{Channel, Channels, Video};
 use crate::policy::Policy;
 use crate::service::Download;
 
 const POLICY: &str = "policy";
 const VIDEO: &str = "video/";
+const VIDEO_OF: &str = "video-of/";
 const CHANNEL: &str = "channel/";
 const DOWNLOAD: &str = "download/";
 
@@ -70,7 +71,42 @@ impl Store {
 
     /// Stores what is known of a video; `None` forgets it.
     pub fn put_video(&self, id: &str, video: Option<&Video>) -> Result<(), StoreError> {
-        self.put_note(&format!("{VIDEO}{id}"), video)
+        let known = self.video(id)?.and_then(|known| known.channel);
+        let listed = |channel: String| format!("{VIDEO_OF}{channel}/{id}").into_bytes();
+        let channel = video.and_then(|video| video.channel.clone());
+        let (old, new) = (known.map(listed), channel.map(listed));
+        let name = format!("{VIDEO}{id}").into_bytes();
+        let text = video.map(write).transpose()?;
+        // In this order: the last word on a name counts.
+        let notes = [
+            old.as_deref().map(|old| (old, None)),
+            new.as_deref().map(|new| (new, Some(&[][..]))),
+            Some((&name[..], text.as_deref())),
+        ];
+        self.index()?.put_notes(notes.into_iter().flatten())
+    }
+
+    /// The entities of a channel of which something is stored.
+    pub fn entities_of_channel(&self, channel: &str) -> Result<Vec<EntityId>, StoreError> {
+        let mut entities = Vec::new();
+        let videos = self
+            .index()?
+            .notes(format!("{VIDEO_OF}{channel}/").as_bytes())?;
+        for (video, _) in videos {
+            let video = String::from_utf8_lossy(&video);
+            // One whose key names no video is a video of its own.
+            entities.extend(video.parse::<EntityId>());
+            entities.extend(self.entities_of(&video)?);
+        }
+        Ok(entities)
+    }
+
+    /// What the index says of an entity's segments.
+    pub fn segments_of(
+        &self,
+        entity: EntityId,
+    ) -> Result<Vec<(SegmentId, SegmentRecord)>, StoreError> {
+        self.index()?.segments(entity.as_bytes())
     }
 
     /// The entities of which something is stored and that are qualities of a video.

@@ -293,9 +293,16 @@ impl Sidecar {
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let metrics = self.manage("GET", "/metrics").await;
         let text = String::from_utf8(metrics.body).unwrap();
-        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
-        let value = text.lines().find_map(value);
-        value.unwrap_or_else(|| panic!("{name} is not in {text}"))
+        // Without labels in the name, those of all labels count together.
+        let value = |line: &str| -> Option<u64> {
+            let rest = line.strip_prefix(name)?;
+            let rest = match rest.split_once('}') {
+                Some((labels, rest)) if labels.starts_with('{') => rest,
+                _ => rest,
+            };
+            rest.strip_prefix(' ')?.parse().ok()
+        };
+        text.lines().filter_map(value).sum()
     }
 
     /// Waits until so many bytes are stored and nobody fetches or watches.

@@ -27,6 +27,7 @@ mod http2;
 mod memory;
 mod partial;
 mod profiles;
+mod quotas;
 mod ranges;
 mod remembered;
 mod replays;

@@ -154,6 +154,28 @@ fn pinning_changes_the_class_of_every_segment() {
     );
 }
 
+#[test]
+fn a_time_to_keep_counts_as_later_use() {
+    let live = live();
+    let mut state = live.state();
+    store(&mut state, range(0, 100), 10_000);
+    assert!(state.grant_grace(60_000) && !state.grant_grace(60_000));
+    let used_at = |update: &Update| update.segments[0].after.map(|after| after.used_at);
+    let (_, update) = state.aging(u64::MAX).unwrap();
+    assert_eq!(used_at(&update), Some(70_000));
+    state.apply(1, None, update);
+    drop(state);
+    // It is told again a second after it was told last, not when its time is over.
+    drop(live.reading(1, range(0, 10), 11_500));
+    let mut state = live.state();
+    let (_, update) = state.aging(10_500).unwrap();
+    assert_eq!(used_at(&update), Some(71_500));
+    state.apply(1, None, update);
+    assert!(state.grant_grace(0));
+    let (_, update) = state.aging(u64::MAX).unwrap();
+    assert_eq!(used_at(&update), Some(11_500));
+}
+
 /// Otherwise a crash in between would leave a segment in a class that its record is not in.
 #[test]
 fn what_is_written_before_the_index_knows_of_an_admission_is_provisional() {

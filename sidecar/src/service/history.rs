@@ -1,0 +1,148 @@
+//! Why what of an entity went, or was not stored: counted, and remembered for the newest entities.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use viewcache_protocol::EntityId;
+
+use super::Service;
+use crate::store::millis;
+
+/// Of so many entities something is remembered.
+const MOST: usize = 20_000;
+
+/// Why a segment went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evicted {
+    /// Room was needed.
+    Room,
+    /// Provisional, or admitted, segments had more than their share.
+    Share,
+    /// Its channel had more than its quota.
+    Quota,
+}
+
+impl Evicted {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Room => "room",
+            Self::Share => "share",
+            Self::Quota => "quota",
+        }
+    }
+}
+
+/// How often something has happened for one reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Times {
+    /// How often.
+    pub times: u64,
+    /// Bytes of disk that it gave back.
+    pub bytes: u64,
+    /// When it last happened, in milliseconds since the epoch.
+    #[serde(skip)]
+    pub last: u64,
+}
+
+/// What is remembered of an entity, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Segments that were evicted.
+    pub evicted: BTreeMap<&'static str, Times>,
+    /// Responses that were not stored.
+    pub declined: BTreeMap<&'static str, Times>,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    entities: HashMap<EntityId, History>,
+    /// In the order in which they came.
+    order: VecDeque<EntityId>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Histories(Mutex<Remembered>);
+
+impl Histories {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn note(&self, id: EntityId, note: impl FnOnce(&mut History)) {
+        let mut remembered = self.remembered();
+        if !remembered.entities.contains_key(&id) {
+            remembered.order.push_back(id);
+            if MOST < remembered.order.len()
+                && let Some(oldest) = remembered.order.pop_front()
+            {
+                remembered.entities.remove(&oldest);
+            }
+        }
+        note(remembered.entities.entry(id).or_default());
+    }
+}
+
+impl Times {
+    fn count(&mut self, bytes: u64) {
+        self.times += 1;
+        self.bytes += bytes;
+        self.last = millis(SystemTime::now());
+    }
+}
+
+impl Service {
+    /// A segment has been evicted.
+    pub(super) fn evicted(&self, id: EntityId, why: Evicted, bytes: u64) {
+        let reason = why.as_str();
+        let evictions = &self.metrics.evictions;
+        evictions.get_or_create(&[("reason", reason)]).inc();
+        self.histories.note(id, |history| {
+            history.evicted.entry(reason).or_default().count(bytes)
+        });
+    }
+
+    /// A response is not stored.
+    pub fn declined(&self, id: EntityId, reason: &'static str) {
+        let declines = &self.metrics.declines;
+        declines.get_or_create(&[("reason", reason)]).inc();
+        self.histories.note(id, |history| {
+            history.declined.entry(reason).or_default().count(0)
+        });
+    }
+
+    /// Why what of an entity went, or was not stored, since this process began.
+    pub fn history(&self, id: EntityId) -> Option<History> {
+        self.histories.remembered().entities.get(&id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_entities_are_remembered() {
+        let histories = Histories::default();
+        let id = |number: u32| EntityId::from_bytes(u128::from(number).to_be_bytes());
+        let most = u32::try_from(MOST).unwrap();
+        for number in 0..=most {
+            histories.note(id(number), |h| {
+                h.evicted.entry("room").or_default().count(5)
+            });
+        }
+        histories.note(id(1), |h| h.evicted.entry("room").or_default().count(7));
+        let remembered = histories.remembered();
+        assert_eq!(
+            (remembered.entities.len(), remembered.order.len()),
+            (MOST, MOST)
+        );
+        assert!(!remembered.entities.contains_key(&id(0)));
+        let times = remembered.entities[&id(1)].evicted["room"];
+        assert_eq!((times.times, times.bytes), (2, 12));
+    }
+}
