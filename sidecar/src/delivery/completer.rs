@@ -42,6 +42,9 @@ pub enum Incomplete {
     /// The origin's answers are of no use.
     #[error("the origin's answers are of no use: {reason}", reason = .0.as_str())]
     Origin(HandBack),
+    /// What came later would drive out what came before.
+    #[error("it is larger than the room there is")]
+    TooLarge,
     /// What has come could not be stored.
     #[error("there is no room")]
     NoRoom,
@@ -61,6 +64,7 @@ impl Incomplete {
                 reason,
                 HandBack::Declined | HandBack::NotCombinable | HandBack::Vary
             ),
+            Self::TooLarge => true,
             Self::Expired | Self::NoRoom | Self::Changed | Self::Unwanted => false,
         }
     }
@@ -146,6 +150,9 @@ impl Completer {
         let Found {
             snapshot, source, ..
         } = found.map_err(|reason| self.refused(reason))?;
+        if !self.service.fits(snapshot.generation.complete_length()) {
+            return Err(Incomplete::TooLarge);
+        }
         let (failed, failures) = mpsc::channel(4);
         let mut bringing = Bringing {
             completer: self,
@@ -153,6 +160,7 @@ impl Completer {
             snapshot,
             failures: (failed, failures),
             fruitless: 0,
+            brought: 0,
         };
         if let Some(source) = source
             && let Some(range) = ByteRange::new(source.at(), source.end())
@@ -201,6 +209,8 @@ struct Bringing {
     failures: (mpsc::Sender<SourceError>, mpsc::Receiver<SourceError>),
     /// Gaps in a row of which nothing could be stored.
     fruitless: u32,
+    /// Bytes that have come.
+    brought: u64,
 }
 
 impl Bringing {
@@ -354,6 +364,11 @@ impl Bringing {
             // Nothing came: that is the origin's failure.
             (false, _) => self.fruitless,
         };
+        self.brought += brought;
+        // Parts of it have gone again meanwhile: others need the room.
+        if self.snapshot.generation.complete_length() < self.brought {
+            return Err(Incomplete::NoRoom);
+        }
         match FRUITLESS <= self.fruitless {
             true => Err(Incomplete::NoRoom),
             false => Ok(()),

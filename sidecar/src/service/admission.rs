@@ -115,6 +115,17 @@ impl Service {
         });
     }
 
+    /// Whether an entity of this length can be stored as a whole.
+    pub fn fits(&self, complete_length: u64) -> bool {
+        let alone = Pools {
+            provisional: 0,
+            admitted: complete_length,
+            max: self.room.max(),
+            ample: self.room.ample(),
+        };
+        self.policy().excess(alone).admitted == 0
+    }
+
     /// By how many bytes each pool of segments has more than its share.
     pub(super) fn excess(&self) -> Excess {
         let provisional = self.store.provisional();

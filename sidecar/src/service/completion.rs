@@ -96,7 +96,10 @@ impl Service {
         let insistent = {
             let state = live.state();
             let rules = self.rules(&state);
-            if rules.keep != Keep::Complete || !state.record.admitted || !state.lacks() {
+            let wanted = rules.keep == Keep::Complete && state.record.admitted;
+            let generation = state.record.generation.as_ref();
+            let fits = generation.is_none_or(|g| self.fits(g.complete_length()));
+            if !(wanted && fits && state.lacks()) {
                 return;
             }
             rules.insistent

@@ -226,3 +226,26 @@ async fn who_leaves_early_leaves_an_auto_channel_complete() {
     drop(viewer);
     complete(&world, "left").await;
 }
+
+/// Otherwise it would be fetched again and again, each part driving out another.
+#[tokio::test]
+async fn what_does_not_fit_is_not_completed_over_and_over() {
+    let world = World::with(|options| {
+        options.profile = Profile::Youtube;
+        options.max_bytes = Some("3MiB".to_owned());
+    });
+    let world = world.await;
+    let content = Content::new("channels", N);
+    world.origin.script(PATH, Script::new(content));
+    world.policy(json!({"mode": "auto"})).await;
+    for _ in 0..3 {
+        let request = Request::get(&url("large")).range(FEW);
+        world.view(&request, content).await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    let sent = world.origin.sent(PATH);
+    assert!(sent <= 2 * N, "{sent}");
+    let id = crate::downloads::start(&world, crate::downloads::url(&url("large"))).await;
+    let report = crate::downloads::becomes(&world, &id, "failed").await;
+    assert_eq!(report["detail"], "it is larger than the room there is");
+}
