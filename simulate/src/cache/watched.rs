@@ -1,0 +1,282 @@
+//! The sidecar's policy: what is new is provisional, and is admitted once enough of it was watched.
+//! What it decides is decided by the sidecar's code; how room is made follows its `service/evict`.
+
+use viewcache_protocol::ByteRange;
+use viewcache_sidecar::policy::{Excess, Policy, Pools};
+use viewcache_sidecar::watchers::Watchers;
+
+use super::{Cache, Served};
+use crate::catalogue::{Catalogue, PIECE};
+use crate::order::{Lru, Order, pieces};
+use crate::viewing::Request;
+
+/// So many provisional segments that somebody watches are passed over in a row.
+const PATIENCE: u32 = 256;
+
+/// What the operator says.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) policy: Policy,
+    /// Pieces that provisional bytes may take in memory; without it they go to the disk.
+    pub(crate) stage: Option<u64>,
+}
+
+/// What is known of an entity.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    admitted: bool,
+    /// How many watch it now.
+    viewers: u16,
+    /// How many of its segments are stored.
+    segments: u16,
+    watchers: Option<Box<Watchers>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Watched<'a, O> {
+    catalogue: &'a Catalogue,
+    terms: Terms,
+    /// Pieces that may be used of the disk.
+    max: u64,
+    provisional: u64,
+    admitted: u64,
+    /// Of each segment the stored pieces, as bits.
+    held: Vec<u64>,
+    known: Vec<Known>,
+    /// The provisional segments.
+    waiting: Lru,
+    /// The admitted ones.
+    order: O,
+}
+
+impl<'a, O: Order> Watched<'a, O> {
+    pub(crate) fn new(catalogue: &'a Catalogue, max: u64, terms: Terms) -> Self {
+        let segments = catalogue.segments();
+        Self {
+            catalogue,
+            terms,
+            max,
+            provisional: 0,
+            admitted: 0,
+            held: vec![0; segments],
+            known: vec![Known::default(); catalogue.entities()],
+            waiting: Lru::new(segments),
+            order: O::new(segments),
+        }
+    }
+
+    /// Kept ready for the next writes, as `service/room` does.
+    const fn headroom(&self) -> u64 {
+        const MOST: u64 = (64 << 20) / PIECE;
+        let part = self.max / 64;
+        if part < MOST { part } else { MOST }
+    }
+
+    /// In pieces, by the sidecar's code.
+    fn excess(&self) -> Excess {
+        let provisional = match self.terms.stage {
+            Some(_) => 0,
+            None => self.provisional,
+        };
+        let over = self.terms.policy.excess(Pools {
+            provisional: provisional * PIECE,
+            admitted: self.admitted * PIECE,
+            max: self.max * PIECE,
+            ample: (self.max - self.max / 32) * PIECE,
+        });
+        Excess {
+            provisional: over.provisional.div_ceil(PIECE),
+            admitted: over.admitted.div_ceil(PIECE),
+        }
+    }
+
+    /// Makes room on the disk, for what is written and for what comes after it.
+    fn make_room(&mut self, wanted: u64) {
+        let soon = self.used() + wanted + self.headroom();
+        if soon <= self.max {
+            return;
+        }
+        let ample = soon + self.headroom() - self.max;
+        let over = self.excess().admitted.min(ample);
+        let mut freed = self.evict_admitted(over);
+        while freed < ample
+            && self.terms.stage.is_none()
+            && let Some(segment) = self.waiting.victim(&self.held)
+        {
+            freed += self.drop_provisional(segment);
+        }
+        self.evict_admitted(ample.saturating_sub(freed));
+    }
+
+    /// Keeps each pool to its share: so much less that it is not done for every write.
+    fn bound(&mut self) {
+        let spare = self.max / 64;
+        let over = self.excess();
+        if 0 < over.admitted {
+            self.evict_admitted(over.admitted + spare);
+        }
+        if 0 < over.provisional {
+            self.evict_provisional(over.provisional + spare);
+        }
+        let limit = self.terms.stage.unwrap_or(u64::MAX);
+        while limit < self.provisional
+            && let Some(segment) = self.waiting.victim(&self.held)
+        {
+            self.drop_provisional(segment);
+        }
+    }
+
+    fn evict_admitted(&mut self, pieces: u64) -> u64 {
+        let mut freed = 0;
+        while freed < pieces
+            && let Some(segment) = self.order.victim(&self.held)
+        {
+            let gone = self.drop_segment(segment);
+            self.admitted -= gone;
+            freed += gone;
+        }
+        freed
+    }
+
+    /// Evicts provisional segments, but none that somebody watches.
+    fn evict_provisional(&mut self, pieces: u64) {
+        let (mut freed, mut passed) = (0, 0);
+        while freed < pieces
+            && passed < PATIENCE
+            && let Some(segment) = self.waiting.oldest()
+        {
+            let owner = self.catalogue.owner(segment);
+            if 0 < self.known[owner as usize].viewers {
+                self.waiting.touch(segment);
+                passed += 1;
+                continue;
+            }
+            self.waiting.leave(segment);
+            freed += self.drop_provisional(segment);
+            passed = 0;
+        }
+    }
+
+    fn drop_provisional(&mut self, segment: u32) -> u64 {
+        let gone = self.drop_segment(segment);
+        self.provisional -= gone;
+        gone
+    }
+
+    fn drop_segment(&mut self, segment: u32) -> u64 {
+        let gone = std::mem::take(&mut self.held[segment as usize]).count_ones();
+        let owner = self.catalogue.owner(segment);
+        self.known[owner as usize].segments -= 1;
+        self.forget(owner);
+        u64::from(gone)
+    }
+
+    /// Forgets an entity of which nothing is stored and that nobody watches.
+    fn forget(&mut self, entity: u32) {
+        let known = &mut self.known[entity as usize];
+        if known.segments == 0 && known.viewers == 0 {
+            *known = Known::default();
+        }
+    }
+
+    /// Stores pieces of a segment that are not there, and tells how many went to the disk.
+    fn store(&mut self, entity: u32, segment: u32, missing: u64) -> u64 {
+        let count = missing.count_ones();
+        let size = u64::from(count);
+        let admitted = self.known[entity as usize].admitted;
+        let to_disk = admitted || self.terms.stage.is_none();
+        if to_disk {
+            self.make_room(size);
+        }
+        let new = self.held[segment as usize] == 0;
+        self.known[entity as usize].segments += u16::from(new);
+        self.held[segment as usize] |= missing;
+        match (admitted, new) {
+            (true, true) => self.order.enter(segment, count),
+            (true, false) => self.order.grow(segment, count),
+            (false, true) => self.waiting.enter(segment, count),
+            (false, false) => self.waiting.grow(segment, count),
+        }
+        match admitted {
+            true => self.admitted += size,
+            false => self.provisional += size,
+        }
+        if to_disk { size } else { 0 }
+    }
+
+    /// These pieces went to a viewer. Tells how many went to the disk because that was enough.
+    fn delivered(&mut self, request: &Request) -> u64 {
+        let known = &mut self.known[request.entity as usize];
+        let start = u64::from(request.start) * PIECE;
+        let length = u64::from(request.pieces) * PIECE;
+        let (false, Some(range)) = (known.admitted, ByteRange::from_len(start, length)) else {
+            return 0;
+        };
+        let watchers = known.watchers.get_or_insert_default();
+        watchers.watched(&request.viewer.to_string(), range);
+        let complete_length = u64::from(self.catalogue.pieces(request.entity)) * PIECE;
+        match self.terms.policy.admit.judge(watchers, complete_length) {
+            Some(_) => self.admit(request.entity),
+            None => 0,
+        }
+    }
+
+    fn admit(&mut self, entity: u32) -> u64 {
+        let known = &mut self.known[entity as usize];
+        known.admitted = true;
+        known.watchers = None;
+        let mut written = 0;
+        for segment in self.catalogue.of(entity) {
+            let count = pieces(&self.held, segment);
+            if count == 0 {
+                continue;
+            }
+            let size = u64::from(count);
+            self.waiting.leave(segment);
+            self.provisional -= size;
+            if self.terms.stage.is_some() {
+                self.make_room(size);
+                written += size;
+            }
+            self.order.enter(segment, count);
+            self.admitted += size;
+        }
+        written
+    }
+}
+
+impl<O: Order> Cache for Watched<'_, O> {
+    fn serve(&mut self, request: &Request) -> Served {
+        let entity = request.entity;
+        self.known[entity as usize].viewers += u16::from(request.first);
+        let mut served = Served::default();
+        let end = request.start + u32::from(request.pieces);
+        for (segment, wanted) in self.catalogue.spans(entity, request.start, end) {
+            let hit = wanted & self.held[segment as usize];
+            if hit != 0 {
+                match self.known[entity as usize].admitted {
+                    true => self.order.touch(segment),
+                    false => self.waiting.touch(segment),
+                }
+                served.hit += u64::from(hit.count_ones());
+            }
+            let missing = wanted & !hit;
+            if missing != 0 {
+                served.fetched += u64::from(missing.count_ones());
+                served.written += self.store(entity, segment, missing);
+            }
+        }
+        served.written += self.delivered(request);
+        self.bound();
+        self.known[entity as usize].viewers -= u16::from(request.last);
+        self.forget(entity);
+        served
+    }
+
+    fn used(&self) -> u64 {
+        match self.terms.stage {
+            Some(_) => self.admitted,
+            None => self.provisional + self.admitted,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The policies that are compared.
+
+use anyhow::bail;
+use viewcache_sidecar::policy::{Admit, Policy};
+
+use crate::cache::{Cache, Fetch, Open, Terms, Watched, Whole};
+use crate::catalogue::{Catalogue, PIECE};
+use crate::order::{Lru, S3Fifo, Sieve};
+use crate::viewing::Request;
+
+/// In which order segments go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Eviction {
+    Lru,
+    Sieve,
+    S3Fifo,
+}
+
+impl Eviction {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lru => "LRU",
+            Self::Sieve => "SIEVE",
+            Self::S3Fifo => "S3-FIFO",
+        }
+    }
+}
+
+/// A policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Everything is stored as it is watched; entities go whole.
+    Entities,
+    /// Everything is fetched and stored to its end; entities go whole.
+    WholeFiles,
+    /// Everything is stored as it is watched; segments go.
+    Segments(Eviction),
+    /// The sidecar's.
+    Watched(Rules),
+}
+
+/// What of the sidecar's policy differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) percent: u8,
+    pub(crate) viewers: u8,
+    /// Percent of the room for what is provisional.
+    pub(crate) share: u8,
+    pub(crate) eviction: Eviction,
+    /// Thousandths of the room for what is provisional, in memory instead of on the disk.
+    pub(crate) stage: Option<u16>,
+}
+
+impl Default for Rules {
+    /// The sidecar's defaults.
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self {
+            percent: policy.admit.watched_percent,
+            viewers: policy.admit.viewers,
+            share: policy.provisional_percent,
+            eviction: Eviction::Lru,
+            stage: None,
+        }
+    }
+}
+
+impl Rules {
+    fn terms(self, max: u64) -> Terms {
+        let policy = Policy {
+            admit: Admit {
+                watched_percent: self.percent,
+                viewers: self.viewers,
+            },
+            provisional_percent: self.share,
+            ..Policy::default()
+        };
+        Terms {
+            policy,
+            stage: self.stage.map(|part| max * u64::from(part) / 1000),
+        }
+    }
+
+    fn name(self) -> String {
+        let mut name = format!("watched {} %", self.percent);
+        if 0 < self.viewers {
+            name += &format!(" or {} viewers", self.viewers);
+        }
+        match self.stage {
+            Some(part) => name += &format!(", {} % in memory", f64::from(part) / 10.0),
+            None => name += &format!(", {} % provisional", self.share),
+        }
+        name + ", segment " + self.eviction.as_str()
+    }
+}
+
+/// Of the requests that count, in pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) requests: u64,
+    /// Requests that needed no origin.
+    pub(crate) hits: u64,
+    pub(crate) requested: u64,
+    pub(crate) hit: u64,
+    pub(crate) fetched: u64,
+    pub(crate) written: u64,
+    /// The most that was on the disk.
+    pub(crate) peak: u64,
+}
+
+impl Counts {
+    /// How much of what was requested the origin did not have to send.
+    pub(crate) fn byte_ratio(&self) -> f64 {
+        1.0 - self.fetched as f64 / self.requested as f64
+    }
+
+    pub(crate) fn request_ratio(&self) -> f64 {
+        self.hits as f64 / self.requests as f64
+    }
+}
+
+impl Plan {
+    /// Its name.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Entities => "everything, entity LRU".into(),
+            Self::WholeFiles => "everything in whole files, entity LRU".into(),
+            Self::Segments(eviction) => format!("everything, segment {}", eviction.as_str()),
+            Self::Watched(rules) => rules.name(),
+        }
+    }
+
+    /// Runs the trace; what comes before `warm` counts for nothing.
+    pub(crate) fn run(
+        self,
+        catalogue: &Catalogue,
+        max: u64,
+        trace: &[Request],
+        warm: usize,
+    ) -> anyhow::Result<Counts> {
+        let run = Run { max, trace, warm };
+        match self {
+            Self::Entities => run.drive(Whole::new(catalogue, max, Fetch::Asked)),
+            Self::WholeFiles => run.drive(Whole::new(catalogue, max, Fetch::All)),
+            Self::Segments(Eviction::Lru) => run.drive(Open::<Lru>::new(catalogue, max)),
+            Self::Segments(Eviction::Sieve) => run.drive(Open::<Sieve>::new(catalogue, max)),
+            Self::Segments(Eviction::S3Fifo) => run.drive(Open::<S3Fifo>::new(catalogue, max)),
+            Self::Watched(rules) => {
+                let terms = rules.terms(max);
+                match rules.eviction {
+                    Eviction::Lru => run.drive(Watched::<Lru>::new(catalogue, max, terms)),
+                    Eviction::Sieve => run.drive(Watched::<Sieve>::new(catalogue, max, terms)),
+                    Eviction::S3Fifo => run.drive(Watched::<S3Fifo>::new(catalogue, max, terms)),
+                }
+            }
+        }
+    }
+}
+
+struct Run<'a> {
+    max: u64,
+    trace: &'a [Request],
+    warm: usize,
+}
+
+impl Run<'_> {
+    fn drive(&self, mut cache: impl Cache) -> anyhow::Result<Counts> {
+        let mut counts = Counts::default();
+        for (at, request) in self.trace.iter().enumerate() {
+            let served = cache.serve(request);
+            counts.peak = counts.peak.max(cache.used());
+            if at < self.warm {
+                continue;
+            }
+            let requested = u64::from(request.pieces);
+            counts.requests += 1;
+            counts.hits += u64::from(served.hit == requested);
+            counts.requested += requested;
+            counts.hit += served.hit;
+            counts.fetched += served.fetched;
+            counts.written += served.written;
+        }
+        if self.max < counts.peak {
+            let over = (counts.peak - self.max) * PIECE;
+            bail!("{over} bytes more than the cache may have were stored");
+        }
+        Ok(counts)
+    }
+}
