@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e bench micro up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e bench micro simulate up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 9
@@ -52,6 +52,10 @@ bench: build ## compare with plain Envoy and nginx: make bench ROWS="warm cold" 
 
 micro: setup-run ## time what runs for every request and chunk, alone
 	$(ENV) cargo bench --locked --workspace --bench micro
+
+simulate: setup-run ## compare cache policies on synthetic traces: make simulate ARGS="--trace mixed --seed 2"
+	@$(ENV) cargo build $(NATIVE) --bin simulate
+	@$(ENV) "$$CARGO_TARGET_DIR/release/simulate" $(or $(ARGS),--docs docs)
 
 up: build ## run Envoy, the sidecar and a demo origin until interrupted
 	@$(ENV) exec dist/demo up

@@ -4,20 +4,22 @@
 mod cache;
 mod catalogue;
 mod links;
+mod measure;
 mod order;
 mod plan;
+mod plot;
+mod report;
+mod sheets;
 mod trace;
 mod viewing;
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
-use rand::SeedableRng;
-use rand_pcg::Pcg64;
 
-use catalogue::{Catalogue, PIECE};
-use plan::{Eviction, Plan, Rules};
+use measure::Lab;
 use trace::Trace;
 
 /// Compares cache policies on synthetic traces.
@@ -26,7 +28,7 @@ struct Options {
     /// Everything random comes from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many requests count; half as many come before them.
+    /// How many requests of a trace count; half as many come before them.
     #[arg(long, default_value_t = 10_000_000)]
     requests: usize,
     /// How many videos there are.
@@ -35,94 +37,40 @@ struct Options {
     /// Only this trace.
     #[arg(long)]
     trace: Option<Trace>,
+    /// How many policies are measured at a time; each takes up to 1 GiB.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Puts the figures into SIMULATION.md in this folder, and the plot beside it.
+    #[arg(long, conflicts_with = "trace")]
+    docs: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let catalogue = Catalogue::new(options.videos, &mut Pcg64::seed_from_u64(options.seed))?;
-    say(&format!(
-        "{} segments, {} bytes",
-        catalogue.segments(),
-        catalogue.total() * PIECE
-    ));
-    let warm = options.requests / 2;
-    let started = std::time::Instant::now();
-    let which = options.trace.unwrap_or(Trace::Mixed);
-    let trace = which.requests(&catalogue, options.requests + warm, options.seed)?;
-    let viewers = trace.iter().filter(|request| request.first).count();
-    say(&format!(
-        "{}: {viewers} viewings {:?}",
-        which.as_str(),
-        started.elapsed()
-    ));
-    let d = Rules::default();
-    let plans = [
-        Plan::Entities,
-        Plan::WholeFiles,
-        Plan::Segments(Eviction::Lru),
-        Plan::Segments(Eviction::Sieve),
-        Plan::Segments(Eviction::S3Fifo),
-        Plan::Watched(d),
-        Plan::Watched(Rules {
-            eviction: Eviction::Sieve,
-            ..d
-        }),
-        Plan::Watched(Rules {
-            eviction: Eviction::S3Fifo,
-            ..d
-        }),
-        Plan::Watched(Rules {
-            stage: Some(10),
-            share: 0,
-            ..d
-        }),
-        Plan::Watched(Rules {
-            stage: Some(10),
-            share: 0,
-            eviction: Eviction::S3Fifo,
-            ..d
-        }),
-        Plan::Watched(Rules {
-            percent: 100,
-            viewers: 2,
-            ..d
-        }),
-        Plan::Watched(Rules {
-            percent: 100,
-            viewers: 2,
-            share: 30,
-            ..d
-        }),
-        Plan::Watched(Rules {
-            percent: 100,
-            viewers: 2,
-            share: 0,
-            stage: Some(10),
-            ..d
-        }),
-        Plan::Watched(Rules {
-            percent: 0,
-            share: 0,
-            ..d
-        }),
-    ];
-    for permille in [5, 20] {
-        let max = catalogue.total() * permille / 1000;
-        for plan in plans {
-            let started = std::time::Instant::now();
-            let counts = plan.run(&catalogue, max, &trace, warm)?;
-            say(&format!(
-                "{permille:3} {:60} {:6.2} {:6.2} {:8.2} {:8.2} {:?}",
-                plan.name(),
-                counts.byte_ratio() * 100.0,
-                counts.request_ratio() * 100.0,
-                (counts.fetched * PIECE) as f64 / 1e12,
-                (counts.written * PIECE) as f64 / 1e12,
-                started.elapsed()
-            ));
+    let mut sheets = sheets::all();
+    sheets.retain(|sheet| options.trace.is_none_or(|trace| trace == sheet.trace));
+    let mut figures = String::new();
+    let mut drawing = None;
+    let mut lab = Lab::new(options.videos, options.requests, options.seed)?;
+    let facts = lab.facts();
+    say(&facts);
+    for sheet in &sheets {
+        let rows = lab.measure(sheet, options.threads)?;
+        let table = report::table(sheet, &rows)?;
+        say(&table);
+        figures = figures + "\n" + &table;
+        if drawing.is_none() {
+            drawing = Some(plot::draw(&rows)?);
         }
     }
-    Ok(())
+    let (Some(folder), Some(drawing)) = (options.docs, drawing) else {
+        return Ok(());
+    };
+    std::fs::write(folder.join("simulation.svg"), drawing).context("write the plot")?;
+    let page = folder.join("SIMULATION.md");
+    let text = std::fs::read_to_string(&page).context("read SIMULATION.md")?;
+    let text = report::replace(&text, &(facts + "\n" + &figures))?;
+    std::fs::write(&page, text).context("write SIMULATION.md")
 }
 
 /// Prints at once: a run takes minutes.

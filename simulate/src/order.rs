@@ -3,15 +3,19 @@
 mod lru;
 mod s3fifo;
 mod sieve;
+mod tails;
 
 pub(crate) use lru::Lru;
 pub(crate) use s3fifo::S3Fifo;
 pub(crate) use sieve::Sieve;
+pub(crate) use tails::Tails;
+
+use crate::catalogue::Catalogue;
 
 /// Which of its segments goes next. Sizes are in pieces.
-pub(crate) trait Order {
-    /// For so many segments in the world.
-    fn new(segments: usize) -> Self;
+pub(crate) trait Order<'a> {
+    /// Empty.
+    fn new(catalogue: &'a Catalogue) -> Self;
 
     /// A segment comes.
     fn enter(&mut self, segment: u32, pieces: u32);

@@ -5,8 +5,11 @@ use viewcache_sidecar::policy::{Admit, Policy};
 
 use crate::cache::{Cache, Fetch, Open, Terms, Watched, Whole};
 use crate::catalogue::{Catalogue, PIECE};
-use crate::order::{Lru, S3Fifo, Sieve};
+use crate::order::{Lru, S3Fifo, Sieve, Tails};
 use crate::viewing::Request;
+
+/// A percentage that nobody can watch: viewers alone count.
+pub(crate) const NEVER: u8 = 101;
 
 /// In which order segments go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +17,17 @@ pub(crate) enum Eviction {
     Lru,
     Sieve,
     S3Fifo,
+    /// By entity, tails first.
+    Tails,
 }
 
 impl Eviction {
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Lru => "LRU",
-            Self::Sieve => "SIEVE",
-            Self::S3Fifo => "S3-FIFO",
+            Self::Lru => "segment LRU",
+            Self::Sieve => "segment SIEVE",
+            Self::S3Fifo => "segment S3-FIFO",
+            Self::Tails => "entity LRU from the tail",
         }
     }
 }
@@ -49,6 +55,10 @@ pub(crate) struct Rules {
     pub(crate) eviction: Eviction,
     /// Thousandths of the room for what is provisional, in memory instead of on the disk.
     pub(crate) stage: Option<u16>,
+    /// Of how many entities it is remembered who watched them when nothing of them is stored.
+    pub(crate) memory: usize,
+    /// Whether a pool may have more than its share while there is room.
+    pub(crate) borrow: bool,
 }
 
 impl Default for Rules {
@@ -61,6 +71,8 @@ impl Default for Rules {
             share: policy.provisional_percent,
             eviction: Eviction::Lru,
             stage: None,
+            memory: 0,
+            borrow: false,
         }
     }
 }
@@ -78,19 +90,29 @@ impl Rules {
         Terms {
             policy,
             stage: self.stage.map(|part| max * u64::from(part) / 1000),
+            memory: self.memory,
+            borrow: self.borrow,
         }
     }
 
     fn name(self) -> String {
-        let mut name = format!("watched {} %", self.percent);
-        if 0 < self.viewers {
-            name += &format!(" or {} viewers", self.viewers);
-        }
+        let mut name = match (self.percent, self.viewers) {
+            (NEVER, viewers) => format!("{viewers} viewers"),
+            (percent, 0) => format!("watched {percent} %"),
+            (percent, viewers) => format!("watched {percent} % or {viewers} viewers"),
+        };
         match self.stage {
-            Some(part) => name += &format!(", {} % in memory", f64::from(part) / 10.0),
+            Some(part) => {
+                let then = if self.borrow { " when full" } else { "" };
+                name += &format!(", {} % in memory{then}", f64::from(part) / 10.0);
+            }
+            None if self.borrow => name += &format!(", at least {} % provisional", self.share),
             None => name += &format!(", {} % provisional", self.share),
         }
-        name + ", segment " + self.eviction.as_str()
+        if 0 < self.memory {
+            name += &format!(", {} remembered", self.memory);
+        }
+        name + ", " + self.eviction.as_str()
     }
 }
 
@@ -123,9 +145,9 @@ impl Plan {
     /// Its name.
     pub(crate) fn name(self) -> String {
         match self {
-            Self::Entities => "everything, entity LRU".into(),
-            Self::WholeFiles => "everything in whole files, entity LRU".into(),
-            Self::Segments(eviction) => format!("everything, segment {}", eviction.as_str()),
+            Self::Entities => "everything, whole entity LRU".into(),
+            Self::WholeFiles => "whole files, whole entity LRU".into(),
+            Self::Segments(eviction) => format!("everything, {}", eviction.as_str()),
             Self::Watched(rules) => rules.name(),
         }
     }
@@ -142,15 +164,19 @@ impl Plan {
         match self {
             Self::Entities => run.drive(Whole::new(catalogue, max, Fetch::Asked)),
             Self::WholeFiles => run.drive(Whole::new(catalogue, max, Fetch::All)),
-            Self::Segments(Eviction::Lru) => run.drive(Open::<Lru>::new(catalogue, max)),
-            Self::Segments(Eviction::Sieve) => run.drive(Open::<Sieve>::new(catalogue, max)),
-            Self::Segments(Eviction::S3Fifo) => run.drive(Open::<S3Fifo>::new(catalogue, max)),
+            Self::Segments(eviction) => match eviction {
+                Eviction::Lru => run.drive(Open::<Lru>::new(catalogue, max)),
+                Eviction::Sieve => run.drive(Open::<Sieve>::new(catalogue, max)),
+                Eviction::S3Fifo => run.drive(Open::<S3Fifo>::new(catalogue, max)),
+                Eviction::Tails => run.drive(Open::<Tails<'_>>::new(catalogue, max)),
+            },
             Self::Watched(rules) => {
                 let terms = rules.terms(max);
                 match rules.eviction {
                     Eviction::Lru => run.drive(Watched::<Lru>::new(catalogue, max, terms)),
                     Eviction::Sieve => run.drive(Watched::<Sieve>::new(catalogue, max, terms)),
                     Eviction::S3Fifo => run.drive(Watched::<S3Fifo>::new(catalogue, max, terms)),
+                    Eviction::Tails => run.drive(Watched::<Tails<'_>>::new(catalogue, max, terms)),
                 }
             }
         }

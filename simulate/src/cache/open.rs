@@ -16,15 +16,14 @@ pub(crate) struct Open<'a, O> {
     order: O,
 }
 
-impl<'a, O: Order> Open<'a, O> {
+impl<'a, O: Order<'a>> Open<'a, O> {
     pub(crate) fn new(catalogue: &'a Catalogue, max: u64) -> Self {
-        let segments = catalogue.segments();
         Self {
             catalogue,
             max,
             used: 0,
-            held: vec![0; segments],
-            order: O::new(segments),
+            held: vec![0; catalogue.segments()],
+            order: O::new(catalogue),
         }
     }
 
@@ -38,7 +37,7 @@ impl<'a, O: Order> Open<'a, O> {
     }
 }
 
-impl<O: Order> Cache for Open<'_, O> {
+impl<'a, O: Order<'a>> Cache for Open<'a, O> {
     fn serve(&mut self, request: &Request) -> Served {
         let mut served = Served::default();
         let end = request.start + u32::from(request.pieces);

@@ -7,11 +7,12 @@ use viewcache_sidecar::watchers::Watchers;
 
 use super::{Cache, Served};
 use crate::catalogue::{Catalogue, PIECE};
+use crate::links::{Links, List};
 use crate::order::{Lru, Order, pieces};
 use crate::viewing::Request;
 
 /// So many provisional segments that somebody watches are passed over in a row.
-const PATIENCE: u32 = 256;
+const PATIENCE: u32 = 32;
 
 /// What the operator says.
 #[derive(Clone, Debug)]
@@ -19,6 +20,12 @@ pub(crate) struct Terms {
     pub(crate) policy: Policy,
     /// Pieces that provisional bytes may take in memory; without it they go to the disk.
     pub(crate) stage: Option<u64>,
+    /// Of how many entities it is remembered who watched them when nothing of them is stored. The
+    /// sidecar remembers none.
+    pub(crate) memory: usize,
+    /// Whether a pool may have more than its share while there is room, and what is provisional in
+    /// memory goes to the disk then. The sidecar's does not.
+    pub(crate) borrow: bool,
 }
 
 /// What is known of an entity.
@@ -30,6 +37,8 @@ struct Known {
     /// How many of its segments are stored.
     segments: u16,
     watchers: Option<Box<Watchers>>,
+    /// Whether there is nothing but the watchers.
+    remembered: bool,
 }
 
 #[derive(Debug)]
@@ -43,25 +52,31 @@ pub(crate) struct Watched<'a, O> {
     /// Of each segment the stored pieces, as bits.
     held: Vec<u64>,
     known: Vec<Known>,
+    /// The entities of which only the watchers are known, and how many these are.
+    links: Links,
+    memories: List,
+    remembered: usize,
     /// The provisional segments.
     waiting: Lru,
     /// The admitted ones.
     order: O,
 }
 
-impl<'a, O: Order> Watched<'a, O> {
+impl<'a, O: Order<'a>> Watched<'a, O> {
     pub(crate) fn new(catalogue: &'a Catalogue, max: u64, terms: Terms) -> Self {
-        let segments = catalogue.segments();
         Self {
             catalogue,
             terms,
             max,
             provisional: 0,
             admitted: 0,
-            held: vec![0; segments],
+            held: vec![0; catalogue.segments()],
             known: vec![Known::default(); catalogue.entities()],
-            waiting: Lru::new(segments),
-            order: O::new(segments),
+            links: Links::new(catalogue.entities()),
+            memories: List::default(),
+            remembered: 0,
+            waiting: Lru::new(catalogue),
+            order: O::new(catalogue),
         }
     }
 
@@ -78,15 +93,20 @@ impl<'a, O: Order> Watched<'a, O> {
             Some(_) => 0,
             None => self.provisional,
         };
+        let ample = self.max - self.max / 32;
         let over = self.terms.policy.excess(Pools {
             provisional: provisional * PIECE,
             admitted: self.admitted * PIECE,
             max: self.max * PIECE,
-            ample: (self.max - self.max / 32) * PIECE,
+            ample: ample * PIECE,
         });
+        let most = match self.terms.borrow {
+            true => self.used().saturating_sub(ample),
+            false => u64::MAX,
+        };
         Excess {
-            provisional: over.provisional.div_ceil(PIECE),
-            admitted: over.admitted.div_ceil(PIECE),
+            provisional: over.provisional.div_ceil(PIECE).min(most),
+            admitted: over.admitted.div_ceil(PIECE).min(most),
         }
     }
 
@@ -108,8 +128,9 @@ impl<'a, O: Order> Watched<'a, O> {
         self.evict_admitted(ample.saturating_sub(freed));
     }
 
-    /// Keeps each pool to its share: so much less that it is not done for every write.
-    fn bound(&mut self) {
+    /// Keeps each pool to its share: so much less that it is not done for every write. Tells how many
+    /// pieces went to the disk.
+    fn bound(&mut self) -> u64 {
         let spare = self.max / 64;
         let over = self.excess();
         if 0 < over.admitted {
@@ -119,11 +140,19 @@ impl<'a, O: Order> Watched<'a, O> {
             self.evict_provisional(over.provisional + spare);
         }
         let limit = self.terms.stage.unwrap_or(u64::MAX);
+        let mut written = 0;
         while limit < self.provisional
-            && let Some(segment) = self.waiting.victim(&self.held)
+            && let Some(segment) = self.waiting.oldest()
         {
-            self.drop_provisional(segment);
+            // Not so full that something had to go.
+            if self.terms.borrow && self.used() + self.max / 16 < self.max {
+                written += self.admit(self.catalogue.owner(segment));
+            } else {
+                self.waiting.leave(segment);
+                self.drop_provisional(segment);
+            }
         }
+        written
     }
 
     fn evict_admitted(&mut self, pieces: u64) -> u64 {
@@ -174,8 +203,31 @@ impl<'a, O: Order> Watched<'a, O> {
     /// Forgets an entity of which nothing is stored and that nobody watches.
     fn forget(&mut self, entity: u32) {
         let known = &mut self.known[entity as usize];
-        if known.segments == 0 && known.viewers == 0 {
+        if 0 < known.segments || 0 < known.viewers || known.remembered {
+            return;
+        }
+        if known.admitted || self.terms.memory == 0 {
             *known = Known::default();
+            return;
+        }
+        known.remembered = true;
+        self.memories.push(&mut self.links, entity);
+        self.remembered += 1;
+        if self.terms.memory < self.remembered
+            && let Some(oldest) = self.memories.pop(&mut self.links)
+        {
+            self.remembered -= 1;
+            self.known[oldest as usize] = Known::default();
+        }
+    }
+
+    /// Somebody comes to watch.
+    fn begin(&mut self, entity: u32) {
+        let known = &mut self.known[entity as usize];
+        known.viewers += 1;
+        if std::mem::take(&mut known.remembered) {
+            self.memories.remove(&mut self.links, entity);
+            self.remembered -= 1;
         }
     }
 
@@ -245,10 +297,12 @@ impl<'a, O: Order> Watched<'a, O> {
     }
 }
 
-impl<O: Order> Cache for Watched<'_, O> {
+impl<'a, O: Order<'a>> Cache for Watched<'a, O> {
     fn serve(&mut self, request: &Request) -> Served {
         let entity = request.entity;
-        self.known[entity as usize].viewers += u16::from(request.first);
+        if request.first {
+            self.begin(entity);
+        }
         let mut served = Served::default();
         let end = request.start + u32::from(request.pieces);
         for (segment, wanted) in self.catalogue.spans(entity, request.start, end) {
@@ -267,7 +321,7 @@ impl<O: Order> Cache for Watched<'_, O> {
             }
         }
         served.written += self.delivered(request);
-        self.bound();
+        served.written += self.bound();
         self.known[entity as usize].viewers -= u16::from(request.last);
         self.forget(entity);
         served
@@ -280,3 +334,6 @@ impl<O: Order> Cache for Watched<'_, O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Least recently used first, as the sidecar does; to write to a segment is to use it.
 
 use super::Order;
+use crate::catalogue::Catalogue;
 use crate::links::{Links, List};
 
 #[derive(Debug)]
@@ -20,8 +21,9 @@ impl Lru {
     }
 }
 
-impl Order for Lru {
-    fn new(segments: usize) -> Self {
+impl Order<'_> for Lru {
+    fn new(catalogue: &Catalogue) -> Self {
+        let segments = catalogue.segments();
         Self {
             links: Links::new(segments),
             list: List::default(),

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{Order, pieces};
+use crate::catalogue::Catalogue;
 use crate::links::{Links, List};
 
 /// The small queue's part of all, in percent.
@@ -57,8 +58,9 @@ impl S3Fifo {
     }
 }
 
-impl Order for S3Fifo {
-    fn new(segments: usize) -> Self {
+impl Order<'_> for S3Fifo {
+    fn new(catalogue: &Catalogue) -> Self {
+        let segments = catalogue.segments();
         Self {
             links: Links::new(segments),
             small: Queue::default(),
@@ -123,12 +125,16 @@ impl Order for S3Fifo {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_pcg::Pcg64;
+
     use super::*;
 
     #[test]
     fn what_is_read_or_comes_back_outlives_what_is_seen_once() {
+        let catalogue = Catalogue::new(9, &mut Pcg64::seed_from_u64(1)).unwrap();
         let held = [1; 20];
-        let mut order = S3Fifo::new(20);
+        let mut order = S3Fifo::new(&catalogue);
         for segment in 0..10 {
             order.enter(segment, 1);
         }

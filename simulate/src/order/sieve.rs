@@ -2,6 +2,7 @@
 //! stays where it is.
 
 use super::Order;
+use crate::catalogue::Catalogue;
 use crate::links::{Links, List};
 
 #[derive(Debug)]
@@ -12,8 +13,9 @@ pub(crate) struct Sieve {
     visited: Vec<bool>,
 }
 
-impl Order for Sieve {
-    fn new(segments: usize) -> Self {
+impl Order<'_> for Sieve {
+    fn new(catalogue: &Catalogue) -> Self {
+        let segments = catalogue.segments();
         Self {
             links: Links::new(segments),
             list: List::default(),
@@ -47,11 +49,15 @@ impl Order for Sieve {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_pcg::Pcg64;
+
     use super::*;
 
     #[test]
     fn what_was_read_is_passed_over_once() {
-        let mut sieve = Sieve::new(5);
+        let catalogue = Catalogue::new(9, &mut Pcg64::seed_from_u64(1)).unwrap();
+        let mut sieve = Sieve::new(&catalogue);
         (0..4).for_each(|segment| sieve.enter(segment, 1));
         sieve.touch(0);
         sieve.touch(2);

@@ -1,0 +1,202 @@
+//! What is measured: on which trace, with how much room, by which policies.
+
+use crate::plan::{Eviction, NEVER, Plan, Rules};
+use crate::trace::Trace;
+
+/// Thousandths of the catalogue's bytes that the cache may have.
+pub(crate) const SIZES: [u16; 5] = [1, 5, 10, 20, 50];
+
+/// The one where only one is measured.
+const SIZE: u16 = 10;
+
+/// One table.
+#[derive(Debug)]
+pub(crate) struct Sheet {
+    pub(crate) title: &'static str,
+    pub(crate) trace: Trace,
+    pub(crate) sizes: &'static [u16],
+    /// The first is what the others are compared with.
+    pub(crate) plans: Vec<Plan>,
+}
+
+/// What others do, and what the rest is compared with.
+pub(crate) const OTHERS: Plan = Plan::Entities;
+
+/// All tables.
+pub(crate) fn all() -> Vec<Sheet> {
+    let sheet = |title, trace, plans| Sheet {
+        title,
+        trace,
+        sizes: &[SIZE],
+        plans,
+    };
+    let mut sheets = vec![Sheet {
+        title: "The mixed trace",
+        trace: Trace::Mixed,
+        sizes: &SIZES,
+        plans: policies(),
+    }];
+    for (title, trace) in [
+        ("Everybody watches all of it", Trace::Zipf),
+        ("People leave early", Trace::Leavers),
+        ("Scanners beside them", Trace::Scan),
+        ("New releases beside them", Trace::Burst),
+    ] {
+        sheets.push(sheet(title, trace, policies()));
+    }
+    for (title, rules) in [
+        ("The percentage that has to be watched", percentages()),
+        ("The share of what is provisional", shares()),
+        ("The stage in memory", stages()),
+        ("How many have to come", viewers()),
+    ] {
+        let watched = rules.into_iter().map(Plan::Watched);
+        let plans = std::iter::once(OTHERS).chain(watched).collect();
+        sheets.push(sheet(title, Trace::Mixed, plans));
+    }
+    sheets
+}
+
+/// The sidecar's defaults.
+fn default() -> Rules {
+    Rules::default()
+}
+
+/// So much of the room, in thousandths, in memory for what is provisional; none on the disk.
+fn staged(part: u16) -> Rules {
+    Rules {
+        share: 0,
+        stage: Some(part),
+        ..default()
+    }
+}
+
+/// The second viewer admits, with a stage in memory once the disk is full.
+fn second(part: u16) -> Rules {
+    Rules {
+        percent: NEVER,
+        viewers: 2,
+        borrow: true,
+        ..staged(part)
+    }
+}
+
+/// The second viewer admits; provisional bytes are on the disk, also in room that is not needed.
+fn lending() -> Rules {
+    Rules {
+        percent: NEVER,
+        viewers: 2,
+        borrow: true,
+        ..default()
+    }
+}
+
+/// What came out best: few writes, and no fewer hits.
+pub(crate) fn best() -> Plan {
+    Plan::Watched(Rules {
+        eviction: Eviction::S3Fifo,
+        ..second(5)
+    })
+}
+
+/// The policies that are compared on every trace.
+fn policies() -> Vec<Plan> {
+    let by = |rules: Rules, eviction| Plan::Watched(Rules { eviction, ..rules });
+    vec![
+        OTHERS,
+        Plan::WholeFiles,
+        Plan::Segments(Eviction::Lru),
+        Plan::Segments(Eviction::Sieve),
+        Plan::Segments(Eviction::S3Fifo),
+        Plan::Segments(Eviction::Tails),
+        by(default(), Eviction::Lru),
+        by(default(), Eviction::Sieve),
+        by(default(), Eviction::S3Fifo),
+        by(default(), Eviction::Tails),
+        by(staged(5), Eviction::Lru),
+        by(staged(5), Eviction::S3Fifo),
+        by(lending(), Eviction::S3Fifo),
+        by(second(5), Eviction::Lru),
+        best(),
+        by(second(5), Eviction::Tails),
+    ]
+}
+
+/// The lines of the plot.
+pub(crate) fn lines() -> [(Plan, &'static str); 6] {
+    [
+        (OTHERS, "everything, entity LRU"),
+        (Plan::Segments(Eviction::Lru), "everything, segment LRU"),
+        (Plan::Segments(Eviction::S3Fifo), "everything, S3-FIFO"),
+        (Plan::Watched(default()), "watched 10 %, LRU"),
+        (
+            Plan::Watched(Rules {
+                eviction: Eviction::S3Fifo,
+                ..default()
+            }),
+            "watched 10 %, S3-FIFO",
+        ),
+        (best(), "2 viewers, staged, S3-FIFO"),
+    ]
+}
+
+fn percentages() -> Vec<Rules> {
+    let mut all = vec![Rules {
+        percent: 0,
+        share: 0,
+        ..default()
+    }];
+    for percent in [0, 2, 5, 10, 20, 50] {
+        all.push(Rules {
+            percent,
+            ..default()
+        });
+    }
+    all
+}
+
+fn shares() -> Vec<Rules> {
+    let with = |share| Rules { share, ..default() };
+    let mut all: Vec<Rules> = [2, 5, 10, 20].map(with).into();
+    let lend = |share| Rules {
+        borrow: true,
+        ..with(share)
+    };
+    all.extend([2, 5, 10, 20].map(lend));
+    all
+}
+
+fn stages() -> Vec<Rules> {
+    let parts = [1, 2, 5, 10, 20];
+    let mut all: Vec<Rules> = parts.map(staged).into();
+    all.extend(parts.map(second));
+    all
+}
+
+fn viewers() -> Vec<Rules> {
+    let disk = |percent, viewers| Rules {
+        percent,
+        viewers,
+        ..default()
+    };
+    let memory = |viewers, memory| Rules {
+        viewers,
+        memory,
+        ..second(5)
+    };
+    vec![
+        disk(10, 2),
+        disk(50, 2),
+        disk(100, 2),
+        disk(NEVER, 2),
+        disk(NEVER, 3),
+        Rules {
+            borrow: true,
+            ..disk(NEVER, 2)
+        },
+        memory(2, 0),
+        memory(3, 0),
+        memory(2, 100_000),
+        memory(3, 100_000),
+    ]
+}
