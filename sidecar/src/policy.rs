@@ -93,7 +93,7 @@ pub struct ProfilePolicy {
     /// See [`Admit::viewers`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewers: Option<u8>,
-    /// See [`Policy::keep`].
+    /// The same as the field of [`Policy`], for this profile alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
 }
