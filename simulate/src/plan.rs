@@ -55,8 +55,9 @@ pub(crate) struct Rules {
     pub(crate) eviction: Eviction,
     /// Thousandths of the room for what is provisional, in memory instead of on the disk.
     pub(crate) stage: Option<u16>,
-    /// Of how many entities it is remembered who watched them when nothing of them is stored.
-    pub(crate) memory: usize,
+    /// Of how many percent of the entities it is remembered who watched them when nothing of them
+    /// is stored.
+    pub(crate) memory: u8,
     /// Whether a pool may have more than its share while there is room.
     pub(crate) borrow: bool,
 }
@@ -78,7 +79,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    fn terms(self, max: u64) -> Terms {
+    fn terms(self, catalogue: &Catalogue, max: u64) -> Terms {
         let policy = Policy {
             admit: Admit {
                 watched_percent: self.percent,
@@ -90,7 +91,7 @@ impl Rules {
         Terms {
             policy,
             stage: self.stage.map(|part| max * u64::from(part) / 1000),
-            memory: self.memory,
+            memory: catalogue.entities() * usize::from(self.memory) / 100,
             borrow: self.borrow,
         }
     }
@@ -110,7 +111,7 @@ impl Rules {
             None => name += &format!(", {} % provisional", self.share),
         }
         if 0 < self.memory {
-            name += &format!(", {} remembered", self.memory);
+            name += &format!(", {} % remembered", self.memory);
         }
         name + ", " + self.eviction.as_str()
     }
@@ -171,7 +172,7 @@ impl Plan {
                 Eviction::Tails => run.drive(Open::<Tails<'_>>::new(catalogue, max)),
             },
             Self::Watched(rules) => {
-                let terms = rules.terms(max);
+                let terms = rules.terms(catalogue, max);
                 match rules.eviction {
                     Eviction::Lru => run.drive(Watched::<Lru>::new(catalogue, max, terms)),
                     Eviction::Sieve => run.drive(Watched::<Sieve>::new(catalogue, max, terms)),

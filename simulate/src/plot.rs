@@ -12,12 +12,14 @@ text { font: 13px sans-serif; fill: #333 } .axis { stroke: #888; stroke-width: 1
 @media (prefers-color-scheme: dark) { text { fill: #ddd } }";
 
 /// Of each line the color, readable on white and on black, and the dashes.
-const STROKES: [(&str, &str); 6] = [
+const STROKES: [(&str, &str); 8] = [
     ("#808080", ""),
     ("#b07d2b", "2 4"),
     ("#3d8bd9", "8 4"),
     ("#c2557a", "2 4"),
     ("#9a6fd0", "8 4"),
+    ("#d9662b", ""),
+    ("#2a9d6a", "8 4"),
     ("#2a9d6a", ""),
 ];
 
@@ -27,38 +29,29 @@ const LEFT: f64 = 50.0;
 const TOP: f64 = 40.0;
 const APART: f64 = 420.0;
 
+/// Between two lines of the grid, in percent.
+const STEP: f64 = 10.0;
+
 /// One of the two diagrams.
 struct Panel {
     title: &'static str,
     left: f64,
+    least: f64,
     most: f64,
-    step: f64,
-    unit: &'static str,
     value: fn(&Counts) -> f64,
 }
 
 /// Byte hit ratio and bytes written over the size of the cache.
 pub(crate) fn draw(rows: &[Row]) -> Result<String, fmt::Error> {
-    let written = |counts: &Counts| counts.written as f64 / counts.requested as f64 * 100.0;
+    let written: fn(&Counts) -> f64 =
+        |counts| counts.written as f64 / counts.requested as f64 * 100.0;
     let panels = [
-        Panel {
-            title: "Byte hit ratio",
-            left: LEFT,
-            most: 60.0,
-            step: 10.0,
-            unit: " %",
-            value: |counts| counts.byte_ratio() * 100.0,
-        },
-        Panel {
-            title: "Bytes written per byte requested",
-            left: LEFT + APART,
-            most: 100.0,
-            step: 20.0,
-            unit: " %",
-            value: written,
-        },
+        Panel::new("Byte hit ratio", 0, rows, |counts| {
+            counts.byte_ratio() * 100.0
+        }),
+        Panel::new("Bytes written per byte requested", 1, rows, written),
     ];
-    let (width, height) = (LEFT + APART + WIDTH + 30.0, TOP + HEIGHT + 120.0);
+    let (width, height) = (LEFT + APART + WIDTH + 30.0, TOP + HEIGHT + 140.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          aria-label=\"Byte hit ratio and bytes written over the size of the cache\">\n\
@@ -89,22 +82,37 @@ fn place(size: u16) -> f64 {
 }
 
 impl Panel {
+    fn new(title: &'static str, at: u8, rows: &[Row], value: fn(&Counts) -> f64) -> Self {
+        let lines = lines();
+        let drawn = |row: &&Row| lines.iter().any(|&(plan, _)| plan == row.plan);
+        let values = rows.iter().filter(drawn).map(|row| value(&row.counts));
+        let (least, most) = values.fold((100.0_f64, 0.0_f64), |(least, most), value| {
+            (least.min(value), most.max(value))
+        });
+        Self {
+            title,
+            left: LEFT + APART * f64::from(at),
+            least: (least / STEP).floor() * STEP,
+            most: (most / STEP).ceil() * STEP,
+            value,
+        }
+    }
+
     fn draw(&self, svg: &mut String, rows: &[Row]) -> fmt::Result {
         let (left, right) = (self.left, self.left + WIDTH);
         let bottom = TOP + HEIGHT;
         writeln!(svg, "<text x=\"{left}\" y=\"22\">{}</text>", self.title)?;
-        let mut at = 0.0;
+        let mut at = self.least;
         while at <= self.most {
             let y = self.height(at);
             writeln!(
                 svg,
                 "<path class=\"grid\" d=\"M{left} {y:.1}H{right}\"/>\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{at}{}</text>",
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{at} %</text>",
                 left - 6.0,
-                y + 4.0,
-                self.unit
+                y + 4.0
             )?;
-            at += self.step;
+            at += STEP;
         }
         for size in SIZES {
             writeln!(
@@ -134,7 +142,7 @@ impl Panel {
     }
 
     fn height(&self, value: f64) -> f64 {
-        TOP + HEIGHT * (1.0 - value / self.most)
+        TOP + HEIGHT * (self.most - value) / (self.most - self.least)
     }
 
     fn points(&self, rows: &[Row], plan: Plan) -> String {
