@@ -69,7 +69,7 @@ fn main() -> Result<()> {
     std::fs::write(folder.join("simulation.svg"), drawing).context("write the plot")?;
     let page = folder.join("SIMULATION.md");
     let text = std::fs::read_to_string(&page).context("read SIMULATION.md")?;
-    let text = report::replace(&text, &(facts + "\n" + &figures))?;
+    let text = report::replace(&text, &(facts + &figures))?;
     std::fs::write(&page, text).context("write SIMULATION.md")
 }
 

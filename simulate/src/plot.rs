@@ -61,7 +61,7 @@ pub(crate) fn draw(rows: &[Row]) -> Result<String, fmt::Error> {
         panel.draw(&mut svg, rows)?;
     }
     for (at, ((_, name), (color, dashes))) in lines().iter().zip(STROKES).enumerate() {
-        let x = LEFT + 250.0 * (at % 3) as f64;
+        let x = LEFT + 265.0 * (at % 3) as f64;
         let y = TOP + HEIGHT + 70.0 + 24.0 * (at / 3) as f64;
         writeln!(
             svg,
