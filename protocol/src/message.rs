@@ -5,6 +5,7 @@
 //! name the entity id as their authority, which is what Envoy hashes to pick a sidecar.
 
 mod fill_id;
+mod wanted;
 
 use std::str::FromStr;
 
@@ -16,11 +17,11 @@ use crate::cache_status::Forward;
 use crate::conditions::Conditions;
 use crate::entity::{EntityId, EntityKey, Generation, GenerationId};
 use crate::header;
-use crate::profile::Profile;
 use crate::range::{ByteRange, RangeSpec};
-use crate::transfer::{Asked, DeclineReason};
+use crate::transfer::DeclineReason;
 use crate::vary::Selecting;
 pub use fill_id::FillId;
+pub use wanted::{OriginRequest, Wanted};
 
 /// Raised when a message changes so that an older peer would misread it.
 pub const PROTOCOL_VERSION: u32 = 3;
@@ -38,115 +39,6 @@ pub struct Invalidate {
     pub version: u32,
     /// The entity.
     pub key: EntityKey,
-}
-
-/// What a routed or a judged request wants, and of which entity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The entity.
-    pub key: EntityKey,
-    /// The range as written; `None` is the whole entity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub range: Option<RangeSpec>,
-    /// The ranges as written when they are several; `range` is absent then, for an answer may
-    /// always be the whole (RFC 9110 section 14.2).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<RangeSpec>,
-    /// Whether the range stood in the URL, so that its answer is a 200.
-    #[serde(default)]
-    pub range_in_query: bool,
-    /// The complete length as the URL tells it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub complete_length: Option<u64>,
-    /// The viewer, hashed by the filter.
-    pub viewer: String,
-    /// Path and query to ask the origin with, when they are not the request's own (a range in
-    /// the URL is taken out of it).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin_path: Option<String>,
-}
-
-impl Wanted {
-    /// All of an entity, for nobody.
-    pub fn whole(key: EntityKey) -> Self {
-        let complete_length = match key.profile() {
-            Profile::Youtube => key.part("clen").and_then(|digits| digits.parse().ok()),
-            Profile::Generic | Profile::Own(_) => None,
-        };
-        Self {
-            key,
-            range: None,
-            parts: Vec::new(),
-            range_in_query: false,
-            complete_length,
-            viewer: String::new(),
-            origin_path: None,
-        }
-    }
-
-    /// The control headers that carry this on a routed request.
-    pub fn to_headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers = vec![
-            (header::KEY, self.key.id().to_string()),
-            (header::ENTITY, self.key.to_string()),
-            (header::VIEWER, self.viewer.clone()),
-        ];
-        let mut optional = |name, value: Option<String>| {
-            headers.extend(value.map(|value| (name, value)));
-        };
-        optional(header::RANGE, self.range.map(|range| range.to_string()));
-        let parts: Vec<String> = self.parts.iter().map(ToString::to_string).collect();
-        optional(header::PARTS, (!parts.is_empty()).then(|| parts.join(",")));
-        optional(
-            header::RANGE_IN,
-            self.range_in_query.then(|| "query".to_owned()),
-        );
-        optional(
-            header::COMPLETE_LENGTH,
-            self.complete_length.map(|n| n.to_string()),
-        );
-        optional(header::ORIGIN_PATH, self.origin_path.clone());
-        headers
-    }
-
-    /// Reads what [`Wanted::to_headers`] wrote; `get` finds a header's value by its name.
-    ///
-    /// # Errors
-    /// Names the first header that is missing or malformed.
-    pub fn from_headers<'a>(
-        get: impl Fn(&'static str) -> Option<&'a str>,
-    ) -> Result<Self, MessageError> {
-        Ok(Self {
-            key: required(&get, header::ENTITY)?,
-            range: optional(&get, header::RANGE)?,
-            parts: parts(&get)?,
-            range_in_query: get(header::RANGE_IN) == Some("query"),
-            complete_length: optional(&get, header::COMPLETE_LENGTH)?,
-            viewer: get(header::VIEWER).unwrap_or_default().to_owned(),
-            origin_path: get(header::ORIGIN_PATH).map(str::to_owned),
-        })
-    }
-
-    /// The same, its Range header ignored; a range in the URL stays.
-    pub fn without_header_range(&self) -> Self {
-        let range = self.range.filter(|_| self.range_in_query);
-        Self {
-            range,
-            parts: Vec::new(),
-            ..self.clone()
-        }
-    }
-
-    /// What decides the meaning of the origin's answer to this request.
-    pub fn asked(&self) -> Asked {
-        Asked {
-            profile: self.key.profile(),
-            range: self.range,
-            range_in_query: self.range_in_query,
-            complete_length: self.complete_length,
-            open_ended: false,
-        }
-    }
 }
 
 /// Body of the `decide` callout.
@@ -279,23 +171,6 @@ impl Step {
             Self::End => "end",
         }
     }
-}
-
-/// What of a viewer's request the sidecar needs to ask the origin for more of its entity.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OriginRequest {
-    /// The authority.
-    pub authority: String,
-    /// Path and query.
-    pub path: String,
-    /// What it has in [`OriginRequest::FIELDS`]; absent ones are left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<(String, String)>,
-}
-
-impl OriginRequest {
-    /// The header fields that go with it, beside those that may select its answer.
-    pub const FIELDS: [&str; 3] = ["authorization", "user-agent", "referer"];
 }
 
 /// Body of `begin`: the response's head has come and its body will follow.

@@ -1,110 +1,24 @@
 //! A transfer from the origin that the sidecar leads: asked for, judged, and opened.
 
+mod error;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Incoming;
-use thiserror::Error;
 use viewcache_protocol::{
-    Asked, ByteRange, DeclineReason, GenerationId, RangeSpec, Transfer, Validator, Wanted, date,
+    Asked, ByteRange, GenerationId, RangeSpec, Transfer, Validator, Wanted, date,
 };
 
-use super::HandBack;
 use super::lead::Lead;
 use crate::fills::Role;
 use crate::live::{self, Snapshot};
-use crate::origin::{self, Asker, OriginError, Under};
+use crate::origin::{self, Asker, Under};
 use crate::service::Service;
-
-/// Why a transfer cannot be had, or went no further.
-#[derive(Debug, Error)]
-pub(super) enum SourceError {
-    /// The origin did not answer.
-    #[error("{0}")]
-    Origin(#[from] OriginError),
-    /// It answered with something that must not be stored here.
-    #[error("the origin's answer {status} is not usable: {reason}", reason = reason.as_str())]
-    Declined {
-        /// The status of the answer.
-        status: u16,
-        /// Why.
-        reason: DeclineReason,
-        /// How long the origin asks to be left alone (RFC 9110 section 10.2.3).
-        retry_after: Option<Duration>,
-    },
-    /// It answered with another generation, which is the living one now.
-    #[error("the entity has changed")]
-    Changed,
-    /// The generation has no validator to ask under.
-    #[error("the entity cannot be asked for in parts")]
-    NotCombinable,
-    /// The body ended or failed before its end.
-    #[error("the origin's body was cut at {0}")]
-    Short(u64),
-    /// No byte came for as long as a viewer is let wait.
-    #[error("no byte came in time")]
-    Patience,
-}
-
-impl SourceError {
-    pub(super) const fn hand_back(&self) -> HandBack {
-        match self {
-            Self::Origin(_) | Self::Short(_) | Self::Changed | Self::Patience => HandBack::Origin,
-            Self::Declined { .. } if self.is_final() => HandBack::Declined,
-            Self::Declined { .. } => HandBack::Origin,
-            Self::NotCombinable => HandBack::NotCombinable,
-        }
-    }
-
-    /// Whether asking again has no use: the origin has said what it has to say.
-    pub(super) const fn is_final(&self) -> bool {
-        match self {
-            // RFC 9110 sections 15.5.9 and 15.6, RFC 6585 section 4, RFC 8470 section 5.2.
-            Self::Declined { status, .. } => !matches!(status, 408 | 425 | 429 | 500..),
-            Self::Changed | Self::NotCombinable | Self::Patience => true,
-            Self::Origin(_) | Self::Short(_) => false,
-        }
-    }
-
-    /// Whether the URL is no good any more.
-    pub(super) const fn is_expiry(&self) -> bool {
-        matches!(self, Self::Declined { status, .. } if matches!(status, 403 | 404 | 410))
-    }
-
-    pub(super) const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Declined { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// The status of an answer by which the origin has failed, or the one that stands for none
-    /// (RFC 5861 section 4).
-    pub(super) const fn failure(&self) -> Option<u16> {
-        match self {
-            Self::Declined {
-                status: status @ (500 | 502 | 503 | 504),
-                ..
-            } => Some(*status),
-            Self::Origin(_) => Some(504),
-            _ => None,
-        }
-    }
-
-    const fn label(&self) -> &'static str {
-        match self {
-            Self::Origin(_) => "unreachable",
-            Self::Declined { .. } => "declined",
-            Self::Changed => "changed",
-            Self::NotCombinable => "not-combinable",
-            Self::Short(_) => "short",
-            Self::Patience => "late",
-        }
-    }
-}
+pub(super) use error::SourceError;
 
 /// A running transfer.
 #[derive(Debug)]
