@@ -18,6 +18,10 @@ use warp::{Filter, Rejection};
 
 use crate::error::Error;
 use crate::service::Service;
+use crate::store::StoreError;
+
+/// What is written of one thing is small; whatever is longer is something else.
+const MAX_BODY: u64 = 64 << 10;
 
 /// The content type of RFC 9457.
 const PROBLEM: &str = "application/problem+json";
@@ -107,21 +111,20 @@ fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = In
             })
     };
     let policy = warp::path!("v1" / "policy");
-    let body = || warp::body::content_length_limit(policy::MAX_BODY).and(warp::body::bytes());
+    let small = || warp::body::content_length_limit(MAX_BODY).and(warp::body::bytes());
     let show_policy = policy.and(warp::get()).and(with()).then(policy::show);
     let put_policy = policy
         .and(warp::put())
-        .and(body())
+        .and(small())
         .and(with())
         .then(policy::replace);
     let patch_policy = policy
         .and(warp::patch())
-        .and(body())
+        .and(small())
         .and(with())
         .then(policy::merge);
     let video = warp::path!("v1" / "videos" / String);
     let channel = warp::path!("v1" / "channels" / String);
-    let small = || warp::body::content_length_limit(catalogue::MAX_BODY).and(warp::body::bytes());
     let videos = {
         let show = video
             .and(warp::get())
@@ -210,6 +213,15 @@ async fn with_id<F: Future<Output = Response>>(
             let detail = format!("id: {text:?} is not 32 hex digits");
             Problem::response(StatusCode::BAD_REQUEST, detail)
         }
+    }
+}
+
+/// Does what blocks.
+async fn blocking(act: impl FnOnce() -> Result<Response, StoreError> + Send + 'static) -> Response {
+    let done = tokio::task::spawn_blocking(act).await;
+    match done.map_err(Error::from).and_then(|done| Ok(done?)) {
+        Ok(response) => response,
+        Err(error) => failed(&error),
     }
 }
 

@@ -10,14 +10,10 @@ use serde_json::json;
 use viewcache_protocol::EntityId;
 use warp::reply::{Reply, Response};
 
-use super::{Problem, failed};
+use super::{Problem, blocking};
 use crate::catalogue::{Channel, Mode, Video, is_id, subscriptions};
-use crate::error::Error;
 use crate::service::Service;
 use crate::store::StoreError;
-
-/// A video or a channel is small.
-pub(super) const MAX_BODY: u64 = 64 << 10;
 
 /// The longest list of subscriptions.
 pub(super) const MAX_IMPORT: u64 = 8 << 20;
@@ -176,11 +172,9 @@ pub(super) async fn import(query: String, body: Bytes, service: Arc<Service>) ->
     let stored = blocking(move || {
         let changes: Vec<_> = new.iter().map(|(id, c)| (&id[..], Some(c))).collect();
         service.set_channels(&changes)?;
-        Ok(Some(warp::reply::json(&answer).into_response()))
+        Ok(warp::reply::json(&answer).into_response())
     });
-    stored
-        .await
-        .unwrap_or_else(|| Problem::response(StatusCode::NOT_FOUND, String::new()))
+    stored.await
 }
 
 fn read<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, String> {
@@ -196,20 +190,7 @@ async fn with_id(
         let detail = format!("id: {id:?} is not 1 to 128 visible characters");
         return Problem::response(StatusCode::BAD_REQUEST, detail);
     }
-    let name = id.clone();
-    blocking(move || act(&id))
-        .await
-        .unwrap_or_else(|| unknown(&name))
-}
-
-async fn blocking(
-    act: impl FnOnce() -> Result<Option<Response>, StoreError> + Send + 'static,
-) -> Option<Response> {
-    let done = tokio::task::spawn_blocking(act).await;
-    match done.map_err(Error::from).and_then(|done| Ok(done?)) {
-        Ok(response) => response,
-        Err(error) => Some(failed(&error)),
-    }
+    blocking(move || Ok(act(&id)?.unwrap_or_else(|| unknown(&id)))).await
 }
 
 fn unknown(id: &str) -> Response {

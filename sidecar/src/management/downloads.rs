@@ -10,8 +10,7 @@ use viewcache_protocol::{EntityId, EntityKey};
 use warp::reply::{Reply, Response};
 
 use super::entity::rfc3339;
-use super::{Problem, failed};
-use crate::error::Error;
+use super::{Problem, blocking, failed};
 use crate::service::{Download, Phase, Progress, Refused, Request, Service};
 use crate::store::StoreError;
 
@@ -161,14 +160,6 @@ fn report(
     };
     let report = Report::new(service, download)?;
     Ok(warp::reply::with_status(warp::reply::json(&report), status).into_response())
-}
-
-async fn blocking(act: impl FnOnce() -> Result<Response, StoreError> + Send + 'static) -> Response {
-    let done = tokio::task::spawn_blocking(act).await;
-    match done.map_err(Error::from).and_then(|done| Ok(done?)) {
-        Ok(response) => response,
-        Err(error) => failed(&error),
-    }
 }
 
 fn bad(detail: String) -> Response {

@@ -12,9 +12,6 @@ use crate::error::Error;
 use crate::policy::Policy;
 use crate::service::Service;
 
-/// A policy is small; whatever is longer is something else.
-pub(super) const MAX_BODY: u64 = 64 << 10;
-
 pub(super) async fn show(service: Arc<Service>) -> Response {
     warp::reply::json(&*service.policy()).into_response()
 }
