@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use viewcache_protocol::EntityKey;
 
+use crate::policy::Enough;
 pub use import::{ImportError, Subscription, subscriptions};
 
 /// What the videos of a channel are worth.
@@ -31,9 +32,9 @@ pub struct Channel {
     pub title: Option<String>,
     /// What its videos are worth.
     pub mode: Mode,
-    /// They are worth keeping as soon as one viewer has watched so many percent; 0 is at once.
+    /// They are worth keeping as soon as one viewer has watched so much.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub watched_percent: Option<u8>,
+    pub watched_percent: Option<Enough>,
     /// What they may take of the disk, all together, in bytes; pinned ones do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<u64>,
@@ -83,7 +84,7 @@ pub fn video_of(key: &EntityKey) -> String {
 impl Channel {
     /// What is wrong with it, if anything is: field, value and why.
     pub fn fault(&self) -> Option<String> {
-        if let Some(percent) = self.watched_percent.filter(|&percent| 100 < percent) {
+        if let Some(percent) = self.watched_percent.and_then(Enough::excessive) {
             return Some(format!("watched_percent: {percent} is more than 100"));
         }
         long_title(self.title.as_deref())
@@ -149,7 +150,7 @@ mod tests {
             Some("duration: -1 is not a number of seconds"),
         );
         let channel = Channel {
-            watched_percent: Some(101),
+            watched_percent: Some(Enough::Percent(101)),
             ..Channel::default()
         };
         let fault = channel.fault();

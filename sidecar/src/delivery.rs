@@ -141,6 +141,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
     service.learn(&live, asker.clone());
     let share = service.stream_share().ok_or(HandBack::Busy)?;
     let viewing = Viewing::new(Arc::clone(&live), wanted.viewer.clone());
+    service.came(&live, &wanted.viewer);
     let began = Instant::now();
     let deadline = began + PATIENCE;
     let mut changed = false;

@@ -48,6 +48,8 @@ pub enum Refusal {
     Disk,
     /// The entity is stored in too many pieces already, and this is a small one more.
     Fragments,
+    /// It is not known to be worth keeping, and what is took the place of others fast enough today.
+    Turnover,
 }
 
 impl Refusal {
@@ -59,6 +61,7 @@ impl Refusal {
             Self::Full => "full",
             Self::Disk => "disk",
             Self::Fragments => "fragments",
+            Self::Turnover => "turnover",
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod resolver;
 pub mod service;
 pub mod store;
 pub mod terms;
+pub mod turnover;
 pub mod watchers;
 
 use std::future::Future;

@@ -180,6 +180,21 @@ impl State {
         self.dirty = true;
     }
 
+    /// A viewer has begun. True when that may make the entity worth keeping.
+    pub fn came(&mut self, viewer: &str) -> bool {
+        if viewer.is_empty() || !self.counts_viewers() {
+            return false;
+        }
+        self.record.watchers.came(viewer);
+        self.dirty = true;
+        !self.record.admitted
+    }
+
+    /// Whether it matters who comes.
+    const fn counts_viewers(&self) -> bool {
+        !self.record.admitted || !self.record.watchers.several()
+    }
+
     /// A viewer has watched these bytes. True when that may make the entity worth keeping.
     pub fn watch(&mut self, viewer: &str, range: ByteRange) -> bool {
         let undecided = !self.record.admitted && !viewer.is_empty();
@@ -190,14 +205,25 @@ impl State {
         undecided
     }
 
+    /// A transfer has begun: if it is mirrored, its viewer has.
+    pub fn begun(&mut self, fill: FillId) {
+        if let Some(viewer) = self.viewer(fill) {
+            self.came(&viewer);
+        }
+    }
+
     /// A chunk of a mirrored transfer has come: its viewer has these bytes. True when that may make
     /// the entity worth keeping.
     pub fn mirrored(&mut self, fill: FillId, range: ByteRange) -> bool {
-        let viewer = self.mirrors.iter().find(|&&(known, _)| known == fill);
-        match viewer.cloned() {
-            Some((_, viewer)) if !self.record.admitted => self.watch(&viewer, range),
-            _ => false,
-        }
+        let viewer = self.viewer(fill);
+        viewer.is_some_and(|viewer| self.watch(&viewer, range))
+    }
+
+    /// Who watches a mirrored transfer, as long as that matters.
+    fn viewer(&self, fill: FillId) -> Option<String> {
+        let mut mirrors = self.mirrors.iter().filter(|_| self.counts_viewers());
+        let (_, viewer) = mirrors.find(|&&(known, _)| known == fill)?;
+        Some(viewer.clone())
     }
 
     /// Whether the entity is worth keeping and was not known to be. It is admitted once the index

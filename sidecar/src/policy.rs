@@ -1,5 +1,8 @@
 //! What is worth keeping: the operator's rules, changeable while everything runs. Pure.
 
+mod enough;
+mod pools;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -8,13 +11,15 @@ use viewcache_protocol::{OwnProfile, Profile};
 
 use crate::catalogue::{Channel, Mode};
 use crate::watchers::{MAX_VIEWERS, Watchers};
+pub use enough::Enough;
+pub use pools::{Excess, Pools};
 
 /// When an entity is worth keeping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admit {
-    /// As soon as one viewer has watched so many percent of it; 0 admits at once.
-    pub watched_percent: u8,
+    /// As soon as one viewer has watched so much of it.
+    pub watched_percent: Enough,
     /// Or so many different viewers have begun it; 0 is never.
     pub viewers: u8,
 }
@@ -22,7 +27,7 @@ pub struct Admit {
 impl Default for Admit {
     fn default() -> Self {
         Self {
-            watched_percent: 10,
+            watched_percent: Enough::Percent(10),
             viewers: 0,
         }
     }
@@ -89,7 +94,7 @@ impl Default for Downloads {
 pub struct ProfilePolicy {
     /// See [`Admit::watched_percent`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub watched_percent: Option<u8>,
+    pub watched_percent: Option<Enough>,
     /// See [`Admit::viewers`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewers: Option<u8>,
@@ -114,8 +119,15 @@ pub struct Policy {
     pub downloads: Downloads,
     /// The same by profile.
     pub profiles: BTreeMap<String, ProfilePolicy>,
-    /// How many percent of `max_bytes` may be taken by what is not known to be.
+    /// How many percent of `max_bytes` are for what is not known to be.
     pub provisional_percent: u8,
+    /// Whether what is provisional, or what is not, may have more than that while there is room.
+    pub lend_room: bool,
+    /// When there is no free room, entities that only one viewer has begun may take in a day so many
+    /// percent of `max_bytes` from what was stored before; 0 is no limit.
+    pub turnover_percent: u16,
+    /// But never less than so many bytes.
+    pub turnover_min_bytes: u64,
 }
 
 impl Default for Policy {
@@ -128,6 +140,9 @@ impl Default for Policy {
             downloads: Downloads::default(),
             profiles: BTreeMap::new(),
             provisional_percent: 10,
+            lend_room: false,
+            turnover_percent: 30,
+            turnover_min_bytes: 100 << 30,
         }
     }
 }
@@ -145,26 +160,12 @@ pub struct Rules {
     pub min_keep_millis: u64,
 }
 
-/// What the two pools of segments take, and what there is, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pools {
-    /// What provisional segments take.
-    pub provisional: u64,
-    /// What the others take, pinned ones too.
-    pub admitted: u64,
-    /// What all may take at the most.
-    pub max: u64,
-    /// What all may take before room is made ahead of its being needed.
-    pub ample: u64,
-}
-
-/// By how many bytes each pool is over its share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Excess {
-    /// The provisional segments.
-    pub provisional: u64,
-    /// The others.
-    pub admitted: u64,
+impl Rules {
+    /// Whether it is worth keeping whoever asks for it.
+    pub fn at_once(&self) -> bool {
+        self.admit
+            .is_some_and(|admit| admit.watched_percent == Enough::Percent(0))
+    }
 }
 
 /// Why an entity was admitted.
@@ -205,12 +206,15 @@ impl Admit {
     /// Why an entity of this complete length is worth keeping that has been watched so; `None` when
     /// it is not yet.
     pub fn judge(self, watchers: &Watchers, complete_length: u64) -> Option<Reason> {
-        if self.watched_percent == 0 {
-            return Some(Reason::AtOnce);
-        }
-        let enough = u128::from(complete_length) * u128::from(self.watched_percent);
-        if enough <= u128::from(watchers.most()) * 100 {
-            return Some(Reason::Watched);
+        match self.watched_percent {
+            Enough::Percent(0) => return Some(Reason::AtOnce),
+            Enough::Percent(percent) => {
+                let enough = u128::from(complete_length) * u128::from(percent);
+                if enough <= u128::from(watchers.most()) * 100 {
+                    return Some(Reason::Watched);
+                }
+            }
+            Enough::Never => {}
         }
         let viewers = usize::from(self.viewers);
         (0 < viewers && viewers <= watchers.count()).then_some(Reason::Viewers)
@@ -236,7 +240,11 @@ impl Policy {
             0..=MAX_VIEWERS => Ok(()),
             _ => Err(error(field, &value, "is more than 64")),
         };
-        percent("admit.watched_percent".into(), self.admit.watched_percent)?;
+        let watched = |field: String, enough: Option<Enough>| {
+            percent(field, enough.and_then(Enough::excessive).unwrap_or(0))
+        };
+        let own = Some(self.admit.watched_percent);
+        watched("admit.watched_percent".into(), own)?;
         viewers("admit.viewers".into(), self.admit.viewers)?;
         percent("provisional_percent".into(), self.provisional_percent)?;
         if self.completion.parallel == 0 {
@@ -254,10 +262,7 @@ impl Policy {
                 return Err(error("profiles".into(), name, expected));
             }
             let field = |field| format!("profiles.{name}.{field}");
-            percent(
-                field("watched_percent"),
-                profile.watched_percent.unwrap_or(0),
-            )?;
+            watched(field("watched_percent"), profile.watched_percent)?;
             viewers(field("viewers"), profile.viewers.unwrap_or(0))?;
         }
         Ok(())
@@ -285,7 +290,7 @@ impl Policy {
             }
             Mode::Auto => Rules {
                 admit: Some(Admit {
-                    watched_percent: 0,
+                    watched_percent: Enough::Percent(0),
                     viewers: 0,
                 }),
                 keep: Keep::Complete,
@@ -319,22 +324,6 @@ impl Policy {
         let own = self.profiles.get(profile.name());
         own.and_then(|own| own.keep).unwrap_or(self.keep)
     }
-
-    /// How many bytes of `max` may be taken by what is not known to be worth keeping.
-    fn provisional_max(&self, max: u64) -> u64 {
-        max / 100 * u64::from(self.provisional_percent)
-    }
-
-    /// By how many bytes either pool has more than its share: the provisional segments, and the
-    /// others. Neither can drive the other out.
-    pub fn excess(&self, pools: Pools) -> Excess {
-        let share = self.provisional_max(pools.max);
-        let rest = pools.ample.saturating_sub(share);
-        Excess {
-            provisional: pools.provisional.saturating_sub(share),
-            admitted: pools.admitted.saturating_sub(rest),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -355,7 +344,7 @@ mod tests {
     fn an_entity_is_worth_keeping_when_one_viewer_has_watched_enough() {
         let judge = |percent, viewers: &[(&str, u64)], length| {
             let admit = Admit {
-                watched_percent: percent,
+                watched_percent: Enough::Percent(percent),
                 viewers: 0,
             };
             admit.judge(&watched(viewers), length)
@@ -370,21 +359,26 @@ mod tests {
 
     #[test]
     fn a_channel_has_its_own_rules() {
+        let of = Enough::Percent;
         let rules = |mode, channel: Option<(Mode, Option<u8>)>| {
             let policy = Policy {
                 mode,
+                admit: Admit {
+                    watched_percent: of(10),
+                    viewers: 0,
+                },
                 ..Policy::default()
             };
             let channel = channel.map(|(mode, watched_percent)| Channel {
                 mode,
-                watched_percent,
+                watched_percent: watched_percent.map(of),
                 ..Channel::default()
             });
             let rules = policy.rules(Profile::Generic, channel.as_ref());
             let percent = rules.admit.map(|admit| admit.watched_percent);
             (percent, rules.keep, rules.insistent)
         };
-        let inherit = |percent| (Some(percent), Keep::Watched, false);
+        let inherit = |percent| (Some(of(percent)), Keep::Watched, false);
         assert_eq!(rules(Mode::Inherit, None), inherit(10));
         assert_eq!(
             rules(Mode::Inherit, Some((Mode::Inherit, None))),
@@ -394,7 +388,7 @@ mod tests {
             rules(Mode::Inherit, Some((Mode::Inherit, Some(3)))),
             inherit(3)
         );
-        let auto = (Some(0), Keep::Complete, true);
+        let auto = (Some(of(0)), Keep::Complete, true);
         assert_eq!(rules(Mode::Inherit, Some((Mode::Auto, Some(3)))), auto);
         assert_eq!(rules(Mode::Auto, Some((Mode::Inherit, None))), auto);
         let manual = (None, Keep::Watched, false);
@@ -405,12 +399,19 @@ mod tests {
     #[test]
     fn or_when_enough_have_begun_it() {
         let admit = Admit {
-            watched_percent: 50,
+            watched_percent: Enough::Percent(50),
             viewers: 2,
         };
         assert_eq!(admit.judge(&watched(&[("a", 1), ("a", 2)]), 1000), None);
         let two = watched(&[("a", 1), ("b", 1)]);
         assert_eq!(admit.judge(&two, 1000), Some(Reason::Viewers));
+        let alone = Admit {
+            watched_percent: Enough::Never,
+            ..admit
+        };
+        let all = watched(&[("a", 1000)]);
+        assert_eq!(alone.judge(&all, 1000), None);
+        assert_eq!(alone.judge(&two, 1000), Some(Reason::Viewers));
     }
 
     #[test]
@@ -426,25 +427,11 @@ mod tests {
             } = policy.admit(profile);
             (watched_percent, viewers)
         };
-        assert_eq!(admit(Profile::Generic), (20, 3));
-        assert_eq!(admit(Profile::Youtube), (5, 3));
+        let of = Enough::Percent;
+        assert_eq!(admit(Profile::Generic), (of(20), 3));
+        assert_eq!(admit(Profile::Youtube), (of(5), 3));
         let films = Profile::Own(OwnProfile::new("films", &[]).unwrap());
-        assert_eq!(admit(films), (20, 0));
-        assert_eq!(policy.provisional_max(1000), 100);
-        let pools = Pools {
-            provisional: 120,
-            admitted: 850,
-            max: 1000,
-            ample: 950,
-        };
-        let excess = policy.excess(pools);
-        assert_eq!((excess.provisional, excess.admitted), (20, 0));
-        let excess = policy.excess(Pools {
-            provisional: 0,
-            admitted: 900,
-            ..pools
-        });
-        assert_eq!((excess.provisional, excess.admitted), (0, 50));
+        assert_eq!(admit(films), (of(20), 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod evict;
 mod fill;
 mod generations;
 mod history;
+mod memories;
 mod quotas;
 mod resolving;
 mod room;
@@ -20,7 +21,7 @@ mod write;
 mod writers;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
@@ -39,6 +40,7 @@ use crate::origin::Origin;
 use crate::policy::Policy;
 use crate::resolver::Resolver;
 use crate::store::{Patience, Store, StoreError, millis};
+use crate::turnover::Turnover;
 use completion::Completions;
 pub use completion::Progress;
 use downloads::Downloads;
@@ -46,6 +48,7 @@ pub use downloads::{Download, Phase, Refused, Request};
 pub use fill::IngestPermit;
 use history::Histories;
 pub use history::{History, Times};
+use memories::Memories;
 use quotas::Quotas;
 use room::Room;
 use shares::Shares;
@@ -94,6 +97,12 @@ pub struct Service {
     completions: Completions,
     /// Why what went or was not stored.
     histories: Histories,
+    /// Who has watched what is not stored any more.
+    memories: Memories,
+    /// How fast what is provisional may take the place of other bytes.
+    turnover: Mutex<Turnover>,
+    /// What that is counted from.
+    began: Instant,
     /// Channels that may have outgrown their quotas.
     quotas: Quotas,
     /// What somebody wants whole.
@@ -138,6 +147,9 @@ impl Service {
             channels: RwLock::new(store.channels()?),
             completions: Completions::default(),
             histories: Histories::default(),
+            memories: Memories::default(),
+            turnover: Mutex::default(),
+            began: Instant::now(),
             quotas: Quotas::default(),
             downloads: store.downloads()?.into(),
             resolver: config

@@ -1,5 +1,5 @@
-//! How much of an entity each of its viewers has watched, while it is not known to be worth keeping.
-//! Pure.
+//! How much of an entity each of its viewers has watched, while it is not known to be worth keeping,
+//! and whether there are several. Pure.
 
 use serde::{Deserialize, Serialize};
 use viewcache_protocol::ByteRange;
@@ -9,6 +9,12 @@ use crate::extents::Extents;
 /// So many viewers of an entity are told apart; for one more, that which watched least recently is
 /// forgotten.
 pub const MAX_VIEWERS: usize = 64;
+
+/// So many of them are remembered when nothing of the entity is stored.
+pub const MAX_FADED: usize = 8;
+
+/// As many as these are several.
+pub const SEVERAL: usize = 2;
 
 /// In so many runs is kept what one has watched; what would be one more is left out.
 const MAX_RUNS: usize = 32;
@@ -27,10 +33,23 @@ struct Watcher {
 pub struct Watchers(Vec<Watcher>);
 
 impl Watchers {
+    /// A viewer has begun.
+    pub fn came(&mut self, viewer: &str) {
+        if !self.0.iter().any(|watcher| watcher.viewer == viewer) {
+            self.latest(viewer);
+        }
+    }
+
     /// These bytes went to a viewer.
     pub fn watched(&mut self, viewer: &str, range: ByteRange) {
+        let watcher = self.latest(viewer);
+        watcher.watched.insert_bounded(range, MAX_RUNS);
+    }
+
+    /// The viewer, known or new, as the last one to watch.
+    fn latest(&mut self, viewer: &str) -> &mut Watcher {
         let known = self.0.iter().position(|watcher| watcher.viewer == viewer);
-        let mut watcher = match known {
+        let watcher = match known {
             Some(at) => self.0.remove(at),
             None => {
                 if MAX_VIEWERS <= self.0.len() {
@@ -42,8 +61,18 @@ impl Watchers {
                 }
             }
         };
-        watcher.watched.insert_bounded(range, MAX_RUNS);
-        self.0.push(watcher);
+        self.0.push_mut(watcher)
+    }
+
+    /// Who the latest were, so many at the most, without what they have watched.
+    pub fn faded(&self, most: usize) -> Self {
+        let skipped = self.0.len().saturating_sub(most);
+        let latest = self.0.iter().skip(skipped);
+        let faded = latest.map(|watcher| Watcher {
+            viewer: watcher.viewer.clone(),
+            watched: Extents::default(),
+        });
+        Self(faded.collect())
     }
 
     /// How many different bytes the one has watched that has watched most.
@@ -55,6 +84,11 @@ impl Watchers {
     /// How many there are.
     pub const fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// Whether more than one has begun.
+    pub const fn several(&self) -> bool {
+        SEVERAL <= self.count()
     }
 
     /// Whether there is none.
@@ -93,6 +127,22 @@ mod tests {
         watchers.watched("1", range(10, 20));
         // It had been forgotten.
         assert_eq!(watchers.0.last().unwrap().watched.bytes(), 10);
+    }
+
+    #[test]
+    fn the_latest_are_remembered_without_what_they_watched() {
+        let mut watchers = Watchers::default();
+        for viewer in 0..10 {
+            watchers.watched(&viewer.to_string(), range(0, 10));
+        }
+        let mut faded = watchers.faded(MAX_FADED);
+        assert_eq!((faded.count(), faded.most()), (MAX_FADED, 0));
+        faded.came("9");
+        assert_eq!(faded.count(), MAX_FADED);
+        faded.came("0");
+        assert_eq!(faded.count(), MAX_FADED + 1);
+        faded.watched("9", range(5, 9));
+        assert_eq!((faded.most(), faded.count()), (4, MAX_FADED + 1));
     }
 
     #[test]

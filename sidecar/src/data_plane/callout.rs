@@ -144,7 +144,7 @@ where
 fn stopped(refusal: Refusal) -> Response {
     let status = match refusal {
         // Not 5xx: outlier detection would eject a sidecar that serves well.
-        Refusal::Busy | Refusal::Full | Refusal::Disk | Refusal::Fragments => {
+        Refusal::Busy | Refusal::Full | Refusal::Disk | Refusal::Fragments | Refusal::Turnover => {
             StatusCode::TOO_MANY_REQUESTS
         }
         Refusal::Dead => StatusCode::GONE,

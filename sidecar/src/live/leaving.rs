@@ -8,7 +8,7 @@ use super::State;
 use crate::extents::{BLOCK, Extents};
 use crate::recent::Recent;
 use crate::store::{Change, GenerationRecord, Place, Row, Rows, SegmentChange, Update};
-use crate::watchers::Watchers;
+use crate::watchers::{MAX_FADED, Watchers};
 
 /// A generation that has ended, to be removed when its last writer is done.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ impl State {
         let same = |old: &GenerationRecord| {
             old.identity.complete_length == generation.identity.complete_length
         };
-        if !self.record.generation.as_ref().is_some_and(same) {
+        if !self.record.generation.as_ref().is_none_or(same) {
             // Positions in another body mean nothing.
             self.record.watched = Extents::default();
             self.record.watchers = Watchers::default();
@@ -190,9 +190,13 @@ impl State {
         self.clear(seq, old)
     }
 
-    /// Forgets the living generation; what is to be removed of it comes back.
+    /// Forgets the living generation, but not who has watched it; what is to be removed of it comes
+    /// back.
     pub fn close(&mut self) -> Option<Ended> {
         let old = self.record.generation.take();
+        self.record.watched = Extents::default();
+        self.record.watchers = self.record.watchers.faded(MAX_FADED);
+        self.record.most_watched = 0;
         self.clear(0, old)
     }
 

@@ -6,10 +6,11 @@ use std::sync::{Arc, PoisonError};
 use viewcache_protocol::ByteRange;
 
 use super::Service;
+use crate::error::Refusal;
 use crate::live::Live;
 use crate::origin::Asker;
-use crate::policy::{Excess, Policy, Pools};
-use crate::store::{Standing, StoreError};
+use crate::policy::{Excess, Policy, Pools, Reason};
+use crate::store::{Class, Standing, StoreError};
 
 impl Service {
     /// The policy as it is now.
@@ -51,6 +52,14 @@ impl Service {
         }
     }
 
+    /// A viewer begins to get bytes of it, whoever had them. An entity that enough have begun is
+    /// admitted before they are stored.
+    pub fn came(self: &Arc<Self>, live: &Arc<Live>, viewer: &str) {
+        if live.state().came(viewer) {
+            self.consider(live);
+        }
+    }
+
     /// A request has come by which the origin can be asked for more of an entity.
     pub fn learn(self: &Arc<Self>, live: &Arc<Live>, asker: Asker) {
         live.state().learn(asker);
@@ -67,6 +76,13 @@ impl Service {
         let Some(reason) = proven else {
             return;
         };
+        if reason == Reason::Watched {
+            let stored = live.state().stored.bytes();
+            if self.may_displace(live, Class::Admitted, stored).is_err() {
+                live.state().proven = false;
+                return;
+            }
+        }
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         self.writers.spawn(move || {
             match service.reclass(&live, Standing::Admitted) {
@@ -115,25 +131,62 @@ impl Service {
         });
     }
 
+    /// Whether so much of an entity may be stored as `class` if something else has to go for it. What
+    /// only one viewer has begun takes the place of others only so fast, unless the operator wants
+    /// it; an entity of which something is stored goes before a new one.
+    pub(super) fn may_displace(
+        &self,
+        live: &Live,
+        class: Class,
+        bytes: u64,
+    ) -> Result<(), Refusal> {
+        let policy = self.policy();
+        let Some(per_day) = policy.turnover(self.room.max()) else {
+            return Ok(());
+        };
+        let begun = {
+            let state = live.state();
+            if state.record.watchers.several() || self.rules(&state).at_once() {
+                return Ok(());
+            }
+            !state.stored.is_empty()
+        };
+        if class == Class::Pinned || self.downloads.want(live.id) {
+            return Ok(());
+        }
+        let full = policy.full(self.pools(), class == Class::Admitted);
+        if !full && !self.room.tight(&self.store) {
+            return Ok(());
+        }
+        let mut turnover = self.turnover.lock().unwrap_or_else(PoisonError::into_inner);
+        match turnover.take(bytes, begun, per_day, self.began.elapsed()) {
+            true => Ok(()),
+            false => {
+                drop(turnover);
+                self.passed_over(live.id, Refusal::Turnover);
+                Err(Refusal::Turnover)
+            }
+        }
+    }
+
     /// Whether an entity of this length can be stored as a whole.
     pub fn fits(&self, complete_length: u64) -> bool {
-        let alone = Pools {
-            provisional: 0,
-            admitted: complete_length,
-            max: self.room.max(),
-            ample: self.room.ample(),
-        };
-        self.policy().excess(alone).admitted == 0
+        let (max, ample) = (self.room.max(), self.room.ample());
+        self.policy().fits(complete_length, max, ample)
     }
 
     /// By how many bytes each pool of segments has more than its share.
     pub(super) fn excess(&self) -> Excess {
+        self.policy().excess(self.pools())
+    }
+
+    fn pools(&self) -> Pools {
         let provisional = self.store.provisional();
-        self.policy().excess(Pools {
+        Pools {
             provisional,
             admitted: self.room.used().saturating_sub(provisional),
             max: self.room.max(),
             ample: self.room.ample(),
-        })
+        }
     }
 }

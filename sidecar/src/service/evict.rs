@@ -199,7 +199,8 @@ impl Service {
                         self.evict_live(&live, aged)?
                     }
                     None => {
-                        let gone = self.store.evict(aged)?;
+                        let (gone, watchers) = self.store.evict(aged)?;
+                        self.memories.keep(entity, &watchers);
                         self.room.release(gone);
                         gone
                     }

@@ -78,6 +78,7 @@ impl Service {
         state.record.invalidated = false;
         state.dirty = true;
         state.leads.begin(fill, role, seq, range, Instant::now());
+        state.begun(fill);
         drop(state);
         live.changed.notify_waiters();
         self.consider(live);

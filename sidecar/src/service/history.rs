@@ -8,6 +8,7 @@ use serde::Serialize;
 use viewcache_protocol::EntityId;
 
 use super::Service;
+use crate::error::Refusal;
 use crate::store::millis;
 
 /// Of so many entities something is remembered.
@@ -51,7 +52,7 @@ pub struct Times {
 pub struct History {
     /// Segments that were evicted.
     pub evicted: BTreeMap<&'static str, Times>,
-    /// Responses that were not stored.
+    /// Responses, or parts of them, that were not stored.
     pub declined: BTreeMap<&'static str, Times>,
 }
 
@@ -112,6 +113,13 @@ impl Service {
         declines.get_or_create(&[("reason", reason)]).inc();
         self.histories.note(id, |history| {
             history.declined.entry(reason).or_default().count(0)
+        });
+    }
+
+    /// Some bytes of a response are not stored; they are counted by [`Service::refuse`].
+    pub(super) fn passed_over(&self, id: EntityId, why: Refusal) {
+        self.histories.note(id, |history| {
+            history.declined.entry(why.as_str()).or_default().count(0)
         });
     }
 

@@ -147,6 +147,12 @@ impl Room {
         }
     }
 
+    /// Whether the disk has little left, whatever may be used.
+    pub(super) fn tight(&self, store: &Store) -> bool {
+        let look = self.look(store);
+        0 < look.short(4 * look.headroom())
+    }
+
     /// Takes `bytes` when they fit.
     pub(super) fn take(&self, store: &Store, bytes: u64) -> Take {
         let _taking = lock(&self.taking);

@@ -11,6 +11,7 @@ use crate::catalogue::video_of;
 use crate::error::Error;
 use crate::live::{AGE_STEP, Live, State};
 use crate::store::{EntityRecord, Loaded, StoreError, millis};
+use crate::terms::Terms;
 
 /// How many entities stay in memory although nobody uses them.
 const IDLE_ENTITIES: usize = 10_000;
@@ -103,14 +104,17 @@ impl Table {
         )
     }
 
-    /// Lets go of entities that nobody uses.
-    fn trim(&self) {
+    /// Lets go of entities that nobody uses; `forget` is told of each.
+    fn trim(&self, forget: impl Fn(&Live)) {
         let mut entries = self.entries();
         let mut excess = entries.len().saturating_sub(IDLE_ENTITIES);
         if 0 < excess {
             entries.retain(|_, live| {
                 let goes = 0 < excess && Arc::strong_count(live) == 1 && live.state().idle();
                 excess -= usize::from(goes);
+                if goes {
+                    forget(live);
+                }
                 !goes
             });
         }
@@ -131,7 +135,7 @@ impl Service {
         let new = self.table.find_or_create(
             id,
             || self.store.lacks(id) && self.store.lacks_video(&video_of(key)),
-            || Live::new(key, None, terms, SystemTime::now()),
+            || self.appearing(key, None, terms),
         );
         if let Some(new) = new {
             return Ok(new);
@@ -177,7 +181,7 @@ impl Service {
     /// An entity that comes into memory, with what is known of its video. Blocks.
     fn brought(&self, key: &EntityKey, loaded: Option<Loaded>) -> Result<Live, StoreError> {
         let terms = self.profiles.terms(key.profile());
-        let live = Live::new(key, loaded, terms, SystemTime::now());
+        let live = self.appearing(key, loaded, terms);
         let channel = self.channel_of(key)?;
         {
             let mut state = live.state();
@@ -185,6 +189,16 @@ impl Service {
             state.grace = self.rules(&state).min_keep_millis;
         }
         Ok(live)
+    }
+
+    /// An entity as it was stored, or one of which only is remembered who has watched it.
+    fn appearing(&self, key: &EntityKey, loaded: Option<Loaded>, terms: Terms) -> Live {
+        let new = loaded.is_none();
+        let live = Live::new(key, loaded, terms, SystemTime::now());
+        if new {
+            live.state().record.watchers = self.memories.recall(live.id);
+        }
+        live
     }
 
     /// A page of entities with how many of their bytes are stored, in the order of their ids.
@@ -256,7 +270,12 @@ impl Service {
             }
         }
         self.keep_quotas();
-        self.table.trim();
+        self.table.trim(|live| {
+            let state = live.state();
+            if state.stored.is_empty() {
+                self.memories.keep(live.id, &state.record.watchers);
+            }
+        });
         if let Err(error) = self.store.sync() {
             self.trouble("the index could not be brought to the disk", &error);
         }

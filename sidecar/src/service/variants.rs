@@ -11,6 +11,7 @@ use super::Service;
 use crate::error::Error;
 use crate::live::{Live, Suit};
 use crate::store::StoreError;
+use crate::watchers::Watchers;
 
 /// So many are kept besides the first; for one more, that which was used least recently goes.
 const MAX_VARIANTS: u8 = 8;
@@ -125,6 +126,9 @@ impl Service {
             if let Some(bytes) = self.remove(key.variant(number).id(), |_| true)? {
                 purged.entities += 1;
                 purged.bytes += bytes;
+            }
+            if let Some(live) = self.table.find(key.variant(number).id()) {
+                live.state().record.watchers = Watchers::default();
             }
         }
         Ok(Some(purged).filter(|purged| 0 < purged.entities))

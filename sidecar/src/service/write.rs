@@ -21,6 +21,8 @@ impl Service {
         part: ByteRange,
         bytes: &[u8],
     ) -> Result<(), Refusal> {
+        let class = live.state().record.class();
+        self.may_displace(live, class, part.len())?;
         // Rows without their record would be swept at the next start.
         let recorded = live.state().recorded == Some(place.seq);
         if !recorded {

@@ -13,7 +13,7 @@ use super::ages::Class;
 use super::rows::{CELL, Row};
 use crate::extents::Extents;
 use crate::freshness::{self, Leniency};
-use crate::watchers::Watchers;
+use crate::watchers::{SEVERAL, Watchers};
 
 pub(super) const VERSION: u8 = 1;
 
@@ -62,7 +62,8 @@ pub struct EntityRecord {
     /// Whether it is worth keeping; until then its bytes are the first to be evicted.
     #[serde(default = "admitted")]
     pub admitted: bool,
-    /// Until then: how much of it whom has watched.
+    /// Until then: how much of it whom has watched. After that no more than whether there are
+    /// several.
     #[serde(default, skip_serializing_if = "Watchers::is_empty")]
     pub watchers: Watchers,
     /// The most different bytes that one viewer has watched, as far as that is known.
@@ -102,8 +103,8 @@ impl EntityRecord {
         match standing {
             Standing::Admitted => {
                 self.admitted = true;
-                // Who has watched what is of no use any more.
-                self.watchers = Watchers::default();
+                // Who has watched what is of no use any more, but whether there are several is.
+                self.watchers = self.watchers.faded(SEVERAL);
             }
             Standing::Pinned(pinned) => self.pinned = pinned,
         }

@@ -3,11 +3,13 @@
 use viewcache_protocol::EntityId;
 
 use super::{Aged, Place, SegmentId, Store, StoreError, ages, index, layout};
+use crate::watchers::Watchers;
 
 impl Store {
     /// Takes a segment out of an entity that is not in memory, and the entity with its last one.
-    /// The room that it was counted with comes back.
-    pub fn evict(&self, aged: Aged) -> Result<u64, StoreError> {
+    /// The room that it was counted with comes back, and who the viewers were of an entity that is
+    /// gone.
+    pub fn evict(&self, aged: Aged) -> Result<(u64, Watchers), StoreError> {
         let SegmentId {
             entity,
             seq,
@@ -20,6 +22,7 @@ impl Store {
         batch.remove(index::Family::Ages, &ages::age_key(aged));
         batch.change_segment(aged.id, known, None);
         let record = index.entity(entity)?;
+        let mut watchers = Watchers::default();
         let living = record.as_ref().and_then(|record| {
             let generation = record.generation.as_ref().filter(|g| g.seq == seq)?;
             Some((record, generation))
@@ -31,11 +34,12 @@ impl Store {
             let key = layout::generation_key(entity, seq);
             if index.segments(&key)?.iter().all(|(id, _)| *id == aged.id) {
                 batch.remove_entity(entity, Some(&record.key));
+                watchers = record.watchers.clone();
             }
         }
         batch.write()?;
         self.segments.remove(aged.id)?;
-        Ok(known.map_or(0, |known| known.allocated))
+        Ok((known.map_or(0, |known| known.allocated), watchers))
     }
 
     /// Takes a whole generation out. Its rows leave the index first, so that nothing points at a

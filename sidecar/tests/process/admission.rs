@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use viewcache_protocol::{Outcome, Profile};
 
-use crate::harness::{Sidecar, generation};
+use crate::harness::{Sidecar, generation, key_at};
 use crate::origin::{Origin, Script, body};
 
 const N: u64 = 1_000_000;
@@ -131,6 +131,68 @@ async fn a_scanner_admits_nothing_and_evicts_nothing_admitted() {
     assert_eq!(sidecar.metric(WATCHED).await, 40);
 }
 
+/// A full cache takes in only so much of what one viewer alone asks for, and says so; what a second
+/// one asks for is stored at once, from its first byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_cache_is_turned_over_by_what_several_ask_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &["--max-bytes", "16MiB"]).await;
+    // A tenth of it at once: less than one film.
+    let slowly = json!({"turnover_percent": 1, "turnover_min_bytes": 4 * N});
+    sidecar.policy(slowly).await;
+    let watch = async |viewer, n: u32| {
+        let got = sidecar.routed_for(viewer, &format!("/film{n}"), "").await;
+        assert!(got.whole && got.body == body(1, 0, N), "{n}");
+    };
+    for n in 0..40 {
+        watch("a", n).await;
+    }
+    const REFUSED: &str = "viewcache_refused_bytes_total{reason=\"turnover\"}";
+    // There is room for less than half of them.
+    assert!(20 * N < sidecar.metric(REFUSED).await);
+    // The oldest has made room for what little came after it.
+    reported(&sidecar, "/film4", "cached_bytes", N.into()).await;
+    reported(&sidecar, "/film39", "cached_bytes", 0.into()).await;
+    let id = key_at("/film39").id();
+    let history = format!("/v1/entities/{id}/history");
+    let history = sidecar.manage("GET", &history).await.body;
+    let history: Value = serde_json::from_slice(&history).unwrap();
+    assert!(
+        history["declined"]["turnover"]["times"].is_u64(),
+        "{history}"
+    );
+    watch("b", 39).await;
+    sidecar.stored_at("/film39", N).await;
+    // Without the limit whoever comes last is stored.
+    sidecar.policy(json!({"turnover_percent": 0})).await;
+    watch("a", 38).await;
+    sidecar.stored_at("/film38", N).await;
+}
+
+/// Who has watched outlives the bytes: for the second viewer they are admitted as they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_viewer_admits_what_is_not_stored_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &["--max-bytes", "16MiB"]).await;
+    let crowd = json!({"admit": {"watched_percent": "never", "viewers": 2}});
+    sidecar.policy(crowd).await;
+    // The share of what is provisional is less than two of them.
+    for n in 0..20 {
+        let path = format!("/film{n}");
+        assert!(sidecar.routed_for("a", &path, "").await.whole);
+    }
+    for n in 0..10 {
+        let path = format!("/film{n}");
+        assert!(sidecar.routed_for("b", &path, "").await.whole);
+        sidecar.stored_at(&path, N).await;
+        reported(&sidecar, &path, "provisional", false.into()).await;
+    }
+    const VIEWERS: &str = "viewcache_admissions_total{reason=\"viewers\"}";
+    assert_eq!(sidecar.metric(VIEWERS).await, 10);
+}
+
 #[tokio::test]
 async fn a_policy_is_checked_kept_and_merged() {
     let dir = tempfile::tempdir().unwrap();
@@ -156,6 +218,11 @@ async fn a_policy_is_checked_kept_and_merged() {
             "PATCH",
             r#"{"completion": {"parallel": 0}}"#,
             "completion.parallel: 0",
+        ),
+        (
+            "PATCH",
+            r#"{"admit": {"watched_percent": "soon"}}"#,
+            "neither 0 to 100 nor",
         ),
         (
             "PATCH",

@@ -17,10 +17,16 @@ async fn limited(dir: &std::path::Path, max: &str) -> (Origin, Sidecar) {
     (origin, sidecar)
 }
 
+fn at_once() -> serde_json::Value {
+    serde_json::json!({"admit": {"watched_percent": 0}})
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_segments_used_least_recently_go() {
     let dir = tempfile::tempdir().unwrap();
     let (_origin, sidecar) = limited(dir.path(), "2MiB").await;
+    // The share of what is not admitted yet is less than one entity here.
+    sidecar.policy(at_once()).await;
     for path in ["/video", "/b"] {
         assert!(sidecar.routed_at(path, "").await.body == body(1, 0, N));
         sidecar.stored_at(path, N).await;
@@ -51,8 +57,7 @@ async fn a_pinned_entity_stays_through_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let (origin, sidecar) = limited(dir.path(), "2MiB").await;
     // The share of what is not admitted yet is less than one entity here.
-    let at_once = serde_json::json!({"admit": {"watched_percent": 0}});
-    sidecar.policy(at_once).await;
+    sidecar.policy(at_once()).await;
     assert!(sidecar.routed("").await.whole);
     sidecar.stored(N).await;
     let pin = format!("/v1/entities/{}/pin", key().id());

@@ -2,6 +2,7 @@
 //! demand. Needs Envoy and the products of `make build`; run by `make e2e`.
 
 mod world;
+mod worth;
 
 mod admission;
 mod bad_input;

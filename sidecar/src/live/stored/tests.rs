@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use viewcache_protocol::{EntityKey, Generation, Profile};
 
 use super::*;
-use crate::policy::{Admit, Reason};
+use crate::policy::{Admit, Enough, Reason};
 use crate::store::{Class, GenerationRecord, MAX_ROWS};
 use crate::terms::Terms;
 
@@ -183,7 +183,7 @@ fn what_is_written_before_the_index_knows_of_an_admission_is_provisional() {
     let mut state = live.state();
     store(&mut state, range(0, 100), 1);
     let at_once = Admit {
-        watched_percent: 0,
+        watched_percent: Enough::Percent(0),
         viewers: 0,
     };
     assert_eq!(state.prove(Some(at_once), false), Some(Reason::AtOnce));
