@@ -1,15 +1,16 @@
 //! The policies that are compared.
 
 use anyhow::bail;
-use viewcache_sidecar::policy::{Admit, Policy};
+use viewcache_sidecar::policy::{Admit, Enough, Policy};
 
 use crate::cache::{Cache, Fetch, Open, Terms, Watched, Whole};
 use crate::catalogue::{Catalogue, PIECE};
 use crate::order::{Lru, S3Fifo, Sieve, Tails};
 use crate::viewing::Request;
 
-/// A percentage that nobody can watch: viewers alone count.
-pub(crate) const NEVER: u8 = 101;
+/// Of so many percent of the catalogue's entities the sidecar remembers who has watched them: it
+/// does of 30,000, which is that of a million.
+const REMEMBERED: u8 = 3;
 
 /// In which order segments go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(crate) enum Plan {
 /// What of the sidecar's policy differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
-    pub(crate) percent: u8,
+    pub(crate) enough: Enough,
     pub(crate) viewers: u8,
     /// Percent of the room for what is provisional.
     pub(crate) share: u8,
@@ -59,7 +60,12 @@ pub(crate) struct Rules {
     /// is stored.
     pub(crate) memory: u8,
     /// Whether a pool may have more than its share while there is room.
-    pub(crate) borrow: bool,
+    pub(crate) lend: bool,
+    /// Percent of the room that what only one viewer has begun may take in a day from what was
+    /// stored before; 0 is no limit.
+    pub(crate) turnover: u16,
+    /// But never less than so many bytes.
+    pub(crate) turnover_min: u64,
 }
 
 impl Default for Rules {
@@ -67,13 +73,15 @@ impl Default for Rules {
     fn default() -> Self {
         let policy = Policy::default();
         Self {
-            percent: policy.admit.watched_percent,
+            enough: policy.admit.watched_percent,
             viewers: policy.admit.viewers,
             share: policy.provisional_percent,
             eviction: Eviction::Lru,
             stage: None,
-            memory: 0,
-            borrow: false,
+            memory: REMEMBERED,
+            lend: policy.lend_room,
+            turnover: policy.turnover_percent,
+            turnover_min: policy.turnover_min_bytes,
         }
     }
 }
@@ -82,33 +90,40 @@ impl Rules {
     fn terms(self, catalogue: &Catalogue, max: u64) -> Terms {
         let policy = Policy {
             admit: Admit {
-                watched_percent: self.percent,
+                watched_percent: self.enough,
                 viewers: self.viewers,
             },
             provisional_percent: self.share,
+            lend_room: self.lend,
+            turnover_percent: self.turnover,
+            turnover_min_bytes: self.turnover_min,
             ..Policy::default()
         };
         Terms {
             policy,
             stage: self.stage.map(|part| max * u64::from(part) / 1000),
             memory: catalogue.entities() * usize::from(self.memory) / 100,
-            borrow: self.borrow,
         }
     }
 
     fn name(self) -> String {
-        let mut name = match (self.percent, self.viewers) {
-            (NEVER, viewers) => format!("{viewers} viewers"),
-            (percent, 0) => format!("watched {percent} %"),
-            (percent, viewers) => format!("watched {percent} % or {viewers} viewers"),
+        let mut name = match (self.enough, self.viewers) {
+            (Enough::Never, viewers) => format!("{viewers} viewers"),
+            (Enough::Percent(percent), 0) => format!("watched {percent} %"),
+            (Enough::Percent(percent), viewers) => {
+                format!("watched {percent} % or {viewers} viewers")
+            }
         };
         match self.stage {
             Some(part) => {
-                let then = if self.borrow { " when full" } else { "" };
+                let then = if self.lend { " when full" } else { "" };
                 name += &format!(", {} % in memory{then}", f64::from(part) / 10.0);
             }
-            None if self.borrow => name += &format!(", at least {} % provisional", self.share),
+            None if self.lend => name += &format!(", at least {} % provisional", self.share),
             None => name += &format!(", {} % provisional", self.share),
+        }
+        if 0 < self.turnover {
+            name += &format!(", {} % a day", self.turnover);
         }
         if 0 < self.memory {
             name += &format!(", {} % remembered", self.memory);

@@ -1,6 +1,8 @@
 //! What is measured: on which trace, with how much room, by which policies.
 
-use crate::plan::{Eviction, NEVER, Plan, Rules};
+use viewcache_sidecar::policy::Enough;
+
+use crate::plan::{Eviction, Plan, Rules};
 use crate::trace::Trace;
 
 /// Thousandths of the catalogue's bytes that the cache may have.
@@ -49,6 +51,7 @@ pub(crate) fn all() -> Vec<Sheet> {
         ("The share of what is provisional", shares()),
         ("The stage in memory", stages()),
         ("How many have to come", viewers()),
+        ("How fast what is new displaces what is not", turnovers()),
     ] {
         let watched = rules.into_iter().map(Plan::Watched);
         let plans = std::iter::once(OTHERS).chain(watched).collect();
@@ -66,9 +69,16 @@ pub(crate) fn all() -> Vec<Sheet> {
     sheets
 }
 
-/// The sidecar's defaults.
-fn default() -> Rules {
-    Rules::default()
+/// One viewer has to watch a tenth; the pools keep to their shares, and nothing is remembered.
+fn strict() -> Rules {
+    Rules {
+        enough: Enough::Percent(10),
+        viewers: 0,
+        memory: 0,
+        lend: false,
+        turnover: 0,
+        ..Rules::default()
+    }
 }
 
 /// So much of the room, in thousandths, in memory for what is provisional; none on the disk.
@@ -76,27 +86,38 @@ fn staged(part: u16) -> Rules {
     Rules {
         share: 0,
         stage: Some(part),
-        ..default()
+        ..strict()
     }
 }
 
 /// The second viewer admits, with a stage in memory once the disk is full.
 fn second(part: u16) -> Rules {
     Rules {
-        percent: NEVER,
+        enough: Enough::Never,
         viewers: 2,
-        borrow: true,
+        lend: true,
         ..staged(part)
+    }
+}
+
+/// For those who have many viewers: the second one admits, and pools lend.
+fn crowd() -> Rules {
+    Rules {
+        enough: Enough::Never,
+        viewers: 2,
+        lend: true,
+        turnover: 100,
+        ..Rules::default()
     }
 }
 
 /// The second viewer admits; provisional bytes are on the disk, also in room that is not needed.
 fn lending() -> Rules {
     Rules {
-        percent: NEVER,
+        enough: Enough::Never,
         viewers: 2,
-        borrow: true,
-        ..default()
+        lend: true,
+        ..strict()
     }
 }
 
@@ -125,10 +146,13 @@ fn policies() -> Vec<Plan> {
         Plan::Segments(Eviction::Sieve),
         Plan::Segments(Eviction::S3Fifo),
         Plan::Segments(Eviction::Tails),
-        by(default(), Eviction::Lru),
-        by(default(), Eviction::Sieve),
-        by(default(), Eviction::S3Fifo),
-        by(default(), Eviction::Tails),
+        by(Rules::default(), Eviction::Lru),
+        by(Rules::default(), Eviction::S3Fifo),
+        by(crowd(), Eviction::Lru),
+        by(strict(), Eviction::Lru),
+        by(strict(), Eviction::Sieve),
+        by(strict(), Eviction::S3Fifo),
+        by(strict(), Eviction::Tails),
         by(staged(5), Eviction::Lru),
         by(staged(5), Eviction::S3Fifo),
         by(lending(), Eviction::S3Fifo),
@@ -145,21 +169,9 @@ pub(crate) fn lines() -> [(Plan, &'static str); 8] {
         (OTHERS, "everything, entity LRU"),
         (Plan::Segments(Eviction::Lru), "everything, segment LRU"),
         (Plan::Segments(Eviction::S3Fifo), "everything, S3-FIFO"),
-        (Plan::Watched(default()), "watched 10 %, LRU"),
-        (
-            Plan::Watched(Rules {
-                eviction: Eviction::S3Fifo,
-                ..default()
-            }),
-            "watched 10 %, S3-FIFO",
-        ),
-        (
-            Plan::Watched(Rules {
-                eviction: Eviction::S3Fifo,
-                ..lending()
-            }),
-            "2 viewers, S3-FIFO",
-        ),
+        (Plan::Watched(strict()), "watched 10 %, LRU"),
+        (Plan::Watched(Rules::default()), "the sidecar"),
+        (Plan::Watched(crowd()), "the sidecar with 2 viewers"),
         (remembering(0, 2), "2 viewers, in memory, S3-FIFO"),
         (best(), "the same, remembered"),
     ]
@@ -167,24 +179,24 @@ pub(crate) fn lines() -> [(Plan, &'static str); 8] {
 
 fn percentages() -> Vec<Rules> {
     let mut all = vec![Rules {
-        percent: 0,
+        enough: Enough::Percent(0),
         share: 0,
-        ..default()
+        ..strict()
     }];
     for percent in [0, 2, 5, 10, 20, 50] {
         all.push(Rules {
-            percent,
-            ..default()
+            enough: Enough::Percent(percent),
+            ..strict()
         });
     }
     all
 }
 
 fn shares() -> Vec<Rules> {
-    let with = |share| Rules { share, ..default() };
+    let with = |share| Rules { share, ..strict() };
     let mut all: Vec<Rules> = [2, 5, 10, 20].map(with).into();
     let lend = |share| Rules {
-        borrow: true,
+        lend: true,
         ..with(share)
     };
     all.extend([2, 5, 10, 20].map(lend));
@@ -198,11 +210,26 @@ fn stages() -> Vec<Rules> {
     all
 }
 
+fn turnovers() -> Vec<Rules> {
+    let parts = [0, 10, 30, 100, 300, 1000, 3000];
+    let with = |rules: Rules| parts.map(|turnover| Rules { turnover, ..rules });
+    let mut all = with(Rules::default()).to_vec();
+    all.extend(with(crowd()));
+    for memory in [0, 1, 10, 30] {
+        all.extend([Rules::default(), crowd()].map(|rules| Rules { memory, ..rules }));
+    }
+    all.push(Rules {
+        viewers: 3,
+        ..crowd()
+    });
+    all
+}
+
 fn viewers() -> Vec<Rules> {
-    let disk = |percent, viewers| Rules {
-        percent,
+    let disk = |enough, viewers| Rules {
+        enough,
         viewers,
-        ..default()
+        ..strict()
     };
     let memory = |viewers, memory| Rules {
         viewers,
@@ -210,14 +237,14 @@ fn viewers() -> Vec<Rules> {
         ..second(5)
     };
     vec![
-        disk(10, 2),
-        disk(50, 2),
-        disk(100, 2),
-        disk(NEVER, 2),
-        disk(NEVER, 3),
+        disk(Enough::Percent(10), 2),
+        disk(Enough::Percent(50), 2),
+        disk(Enough::Percent(100), 2),
+        disk(Enough::Never, 2),
+        disk(Enough::Never, 3),
         Rules {
-            borrow: true,
-            ..disk(NEVER, 2)
+            lend: true,
+            ..disk(Enough::Never, 2)
         },
         memory(2, 0),
         memory(3, 0),

@@ -1,5 +1,7 @@
 //! How one viewer watches one entity.
 
+use std::time::Duration;
+
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
@@ -44,6 +46,10 @@ pub(crate) struct Viewing {
     step: u32,
     begun: bool,
 }
+
+/// How long after a request the next one comes, of a thousand people who take some two MiB each at
+/// a time, and watch them before they take more.
+pub(crate) const REQUEST: Duration = Duration::from_millis(8);
 
 /// One request of a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

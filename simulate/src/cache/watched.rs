@@ -2,14 +2,15 @@
 //! What it decides is decided by the sidecar's code; how room is made follows its `service/evict`.
 
 use viewcache_protocol::ByteRange;
-use viewcache_sidecar::policy::{Excess, Policy, Pools};
-use viewcache_sidecar::watchers::Watchers;
+use viewcache_sidecar::policy::{Excess, Policy, Pools, Reason};
+use viewcache_sidecar::turnover::Turnover;
+use viewcache_sidecar::watchers::{MAX_FADED, SEVERAL, Watchers};
 
 use super::{Cache, Served};
 use crate::catalogue::{Catalogue, PIECE};
 use crate::links::{Links, List};
 use crate::order::{Lru, Order, pieces};
-use crate::viewing::Request;
+use crate::viewing::{REQUEST, Request};
 
 /// So many provisional segments that somebody watches are passed over in a row.
 const PATIENCE: u32 = 32;
@@ -20,12 +21,8 @@ pub(crate) struct Terms {
     pub(crate) policy: Policy,
     /// Pieces that provisional bytes may take in memory; without it they go to the disk.
     pub(crate) stage: Option<u64>,
-    /// Of how many entities it is remembered who watched them when nothing of them is stored. The
-    /// sidecar remembers none.
+    /// Of how many entities it is remembered who watched them when nothing of them is stored.
     pub(crate) memory: usize,
-    /// Whether a pool may have more than its share while there is room, and what is provisional in
-    /// memory goes to the disk then. The sidecar's does not.
-    pub(crate) borrow: bool,
 }
 
 /// What is known of an entity.
@@ -52,6 +49,9 @@ pub(crate) struct Watched<'a, O> {
     /// Of each segment the stored pieces, as bits.
     held: Vec<u64>,
     known: Vec<Known>,
+    turnover: Turnover,
+    /// How many requests there were: the clock.
+    requests: u32,
     /// The entities of which only the watchers are known, and how many these are.
     links: Links,
     memories: List,
@@ -72,6 +72,8 @@ impl<'a, O: Order<'a>> Watched<'a, O> {
             admitted: 0,
             held: vec![0; catalogue.segments()],
             known: vec![Known::default(); catalogue.entities()],
+            turnover: Turnover::default(),
+            requests: 0,
             links: Links::new(catalogue.entities()),
             memories: List::default(),
             remembered: 0,
@@ -87,27 +89,45 @@ impl<'a, O: Order<'a>> Watched<'a, O> {
         if part < MOST { part } else { MOST }
     }
 
-    /// In pieces, by the sidecar's code.
-    fn excess(&self) -> Excess {
+    /// What is on the disk, in bytes.
+    fn pools(&self) -> Pools {
         let provisional = match self.terms.stage {
             Some(_) => 0,
             None => self.provisional,
         };
         let ample = self.max - self.max / 32;
-        let over = self.terms.policy.excess(Pools {
+        Pools {
             provisional: provisional * PIECE,
             admitted: self.admitted * PIECE,
             max: self.max * PIECE,
             ample: ample * PIECE,
-        });
-        let most = match self.terms.borrow {
-            true => self.used().saturating_sub(ample),
-            false => u64::MAX,
-        };
-        Excess {
-            provisional: over.provisional.div_ceil(PIECE).min(most),
-            admitted: over.admitted.div_ceil(PIECE).min(most),
         }
+    }
+
+    /// In pieces, by the sidecar's code.
+    fn excess(&self) -> Excess {
+        let over = self.terms.policy.excess(self.pools());
+        Excess {
+            provisional: over.provisional.div_ceil(PIECE),
+            admitted: over.admitted.div_ceil(PIECE),
+        }
+    }
+
+    /// Whether so many pieces may be stored, `admitted` or not, if others have to go for them, by the
+    /// sidecar's code.
+    fn may_displace(&mut self, entity: u32, admitted: bool, pieces: u64) -> bool {
+        let policy = &self.terms.policy;
+        let Some(per_day) = policy.turnover(self.max * PIECE) else {
+            return true;
+        };
+        let known = &self.known[entity as usize];
+        let several = known.watchers.as_deref().is_some_and(Watchers::several);
+        if several || !policy.full(self.pools(), admitted) {
+            return true;
+        }
+        let begun = 0 < known.segments;
+        let now = REQUEST * self.requests;
+        self.turnover.take(pieces * PIECE, begun, per_day, now)
     }
 
     /// Makes room on the disk, for what is written and for what comes after it.
@@ -145,7 +165,7 @@ impl<'a, O: Order<'a>> Watched<'a, O> {
             && let Some(segment) = self.waiting.oldest()
         {
             // Not so full that something had to go.
-            if self.terms.borrow && self.used() + self.max / 16 < self.max {
+            if self.terms.policy.lend_room && self.used() + self.max / 16 < self.max {
                 written += self.admit(self.catalogue.owner(segment));
             } else {
                 self.waiting.leave(segment);
@@ -206,11 +226,18 @@ impl<'a, O: Order<'a>> Watched<'a, O> {
         if 0 < known.segments || 0 < known.viewers || known.remembered {
             return;
         }
-        if known.admitted || self.terms.memory == 0 {
+        if self.terms.memory == 0 {
             *known = Known::default();
             return;
         }
-        known.remembered = true;
+        *known = Known {
+            watchers: known
+                .watchers
+                .take()
+                .map(|watchers| Box::new(watchers.faded(MAX_FADED))),
+            remembered: true,
+            ..Known::default()
+        };
         self.memories.push(&mut self.links, entity);
         self.remembered += 1;
         if self.terms.memory < self.remembered
@@ -231,12 +258,30 @@ impl<'a, O: Order<'a>> Watched<'a, O> {
         }
     }
 
+    /// A viewer begins. Tells how many pieces went to the disk because that was enough.
+    fn came(&mut self, request: &Request) -> u64 {
+        let known = &mut self.known[request.entity as usize];
+        let watchers = known.watchers.get_or_insert_default();
+        if known.admitted && watchers.several() {
+            return 0;
+        }
+        watchers.came(&request.viewer.to_string());
+        if known.admitted {
+            0
+        } else {
+            self.judge(request.entity)
+        }
+    }
+
     /// Stores pieces of a segment that are not there, and tells how many went to the disk.
     fn store(&mut self, entity: u32, segment: u32, missing: u64) -> u64 {
         let count = missing.count_ones();
         let size = u64::from(count);
         let admitted = self.known[entity as usize].admitted;
         let to_disk = admitted || self.terms.stage.is_none();
+        if to_disk && !self.may_displace(entity, admitted, size) {
+            return 0;
+        }
         if to_disk {
             self.make_room(size);
         }
@@ -266,17 +311,33 @@ impl<'a, O: Order<'a>> Watched<'a, O> {
         };
         let watchers = known.watchers.get_or_insert_default();
         watchers.watched(&request.viewer.to_string(), range);
-        let complete_length = u64::from(self.catalogue.pieces(request.entity)) * PIECE;
-        match self.terms.policy.admit.judge(watchers, complete_length) {
-            Some(_) => self.admit(request.entity),
-            None => 0,
+        self.judge(request.entity)
+    }
+
+    fn judge(&mut self, entity: u32) -> u64 {
+        let known = &self.known[entity as usize];
+        let complete_length = u64::from(self.catalogue.pieces(entity)) * PIECE;
+        let judge = |watchers| self.terms.policy.admit.judge(watchers, complete_length);
+        let Some(reason) = known.watchers.as_deref().and_then(judge) else {
+            return 0;
+        };
+        let stored = || {
+            self.catalogue
+                .of(entity)
+                .map(|at| u64::from(pieces(&self.held, at)))
+        };
+        if reason == Reason::Watched && !self.may_displace(entity, true, stored().sum()) {
+            return 0;
         }
+        self.admit(entity)
     }
 
     fn admit(&mut self, entity: u32) -> u64 {
         let known = &mut self.known[entity as usize];
         known.admitted = true;
-        known.watchers = None;
+        if let Some(watchers) = &mut known.watchers {
+            **watchers = watchers.faded(SEVERAL);
+        }
         let mut written = 0;
         for segment in self.catalogue.of(entity) {
             let count = pieces(&self.held, segment);
@@ -300,10 +361,12 @@ impl<'a, O: Order<'a>> Watched<'a, O> {
 impl<'a, O: Order<'a>> Cache for Watched<'a, O> {
     fn serve(&mut self, request: &Request) -> Served {
         let entity = request.entity;
+        self.requests += 1;
+        let mut served = Served::default();
         if request.first {
             self.begin(entity);
+            served.written += self.came(request);
         }
-        let mut served = Served::default();
         let end = request.start + u32::from(request.pieces);
         for (segment, wanted) in self.catalogue.spans(entity, request.start, end) {
             let hit = wanted & self.held[segment as usize];
