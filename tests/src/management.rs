@@ -57,7 +57,15 @@ pub async fn entity(from: SocketAddr, key_end: &str) -> Result<Option<Value>> {
         return Ok(None);
     };
     let id = item["id"].as_str().context("id: not a string")?;
-    Ok(Some(json(from, &format!("/v1/entities/{id}")).await?))
+    let target = format!("/v1/entities/{id}");
+    let mut response = Request::get(&target).send(from).await?;
+    let body = String::from_utf8_lossy(&response.rest().await?).into_owned();
+    match response.status {
+        200 => Ok(Some(serde_json::from_str(&body)?)),
+        // It may go between being listed and being shown.
+        404 => Ok(None),
+        status => bail!("GET {target}: {status} {body}"),
+    }
 }
 
 /// The stored ranges of an entity as [`entity`] gives it, half-open.
