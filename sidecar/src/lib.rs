@@ -11,6 +11,7 @@ pub mod error;
 pub mod extents;
 pub mod fills;
 pub mod freshness;
+pub mod itags;
 pub mod live;
 mod management;
 pub mod metrics;
