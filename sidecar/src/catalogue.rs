@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use viewcache_protocol::EntityKey;
 
-use crate::policy::Enough;
+use crate::policy::{Enough, Quality};
 pub use import::{ImportError, Subscription, subscriptions};
 
 /// What the videos of a channel are worth.
@@ -35,6 +35,9 @@ pub struct Channel {
     /// They are worth keeping as soon as one viewer has watched so much.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watched_percent: Option<Enough>,
+    /// Which of their qualities are completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// What they may take of the disk, all together, in bytes; pinned ones do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<u64>,
@@ -79,6 +82,12 @@ pub fn video_of(key: &EntityKey) -> String {
     let named = key.part("v").or_else(|| key.part("video"));
     let named = named.or_else(|| key.part("id")).filter(|id| is_id(id));
     named.map_or_else(|| key.node().to_string(), str::to_owned)
+}
+
+/// Whether two entities of one video are the same version of it, in one language and with one mix of
+/// sounds: those are told apart by other means than their itags.
+pub fn same_version(one: &EntityKey, other: &EntityKey) -> bool {
+    one.profile() == other.profile() && one.part("xtags") == other.part("xtags")
 }
 
 impl Channel {

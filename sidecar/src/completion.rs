@@ -80,6 +80,11 @@ pub enum Verdict {
     Ends,
 }
 
+/// Whether what is wanted because the policy says so goes on being fetched.
+pub const fn goes_on(attended: bool, insistent: bool, completion: &Completion) -> bool {
+    attended || insistent || completion.without_viewers
+}
+
 /// What becomes of the tasks, in the order in which they came.
 pub fn plan(tasks: &[Task], completion: &Completion, downloads: &Downloads) -> Vec<Verdict> {
     let mut free = usize::from(completion.parallel);
@@ -90,7 +95,7 @@ pub fn plan(tasks: &[Task], completion: &Completion, downloads: &Downloads) -> V
             free_downloads -= usize::from(runs);
             return if runs { Verdict::Runs } else { Verdict::Waits };
         }
-        if !(task.attended || task.insistent || completion.without_viewers) {
+        if !goes_on(task.attended, task.insistent, completion) {
             return Verdict::Ends;
         }
         if free == 0 || !task.ready || completion.yields && task.contended {

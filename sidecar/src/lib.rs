@@ -19,6 +19,7 @@ pub mod origin;
 pub mod pace;
 pub mod policy;
 pub mod preconditions;
+pub mod quest;
 pub mod rate;
 pub mod readers;
 pub mod recent;

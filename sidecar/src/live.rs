@@ -22,7 +22,7 @@ use crate::extents::Extents;
 use crate::fills::Leads;
 use crate::origin::Asker;
 use crate::pace::Latency;
-use crate::policy::{Admit, Reason};
+use crate::policy::{Admit, Quality, Reason, Withheld};
 use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::store::{EntityRecord, Loaded, Rows};
@@ -66,6 +66,9 @@ impl Live {
             leads: Leads::default(),
             mirrors: Vec::new(),
             proven: false,
+            vouched: None,
+            withheld: None,
+            settled: None,
             channel: None,
             grace: 0,
             asker: None,
@@ -137,6 +140,12 @@ pub struct State {
     pub mirrors: Vec<(FillId, String)>,
     /// Whether the index is about to be told that it is worth keeping.
     pub proven: bool,
+    /// Why it is worth keeping for the sake of another one, if it is.
+    pub vouched: Option<Reason>,
+    /// Why it is not completed although it is worth that, if so.
+    pub withheld: Option<Withheld>,
+    /// By which rule, and when, was last settled what is completed in its place.
+    pub settled: Option<(Quality, Instant)>,
     /// What the request that last was granted a lead had in the fields that may select a response.
     pub asked_with: Option<Selecting>,
     /// Responses being streamed from here, and read-aheads.
@@ -235,7 +244,10 @@ impl State {
         }
         let reason = match downloaded {
             true => Reason::Download,
-            false => admit?.judge(&self.record.watchers, complete_length)?,
+            false => {
+                let judged = admit?.judge(&self.record.watchers, complete_length);
+                judged.or(self.vouched)?
+            }
         };
         self.proven = true;
         Some(reason)
@@ -267,6 +279,12 @@ impl State {
         if let Some(range) = range.filter(|_| 0 < self.terms.read_ahead) {
             self.habits.note(&wanted.viewer, range);
         }
+    }
+
+    /// Whether all of it is stored.
+    pub fn complete(&self) -> bool {
+        let generation = self.record.generation.as_ref();
+        generation.is_some_and(|g| self.stored.bytes() == g.complete_length())
     }
 
     /// Whether something is missing of it that could be asked for.

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub evictions: Family<Labels, Counter>,
     /// Responses not stored, by reason.
     pub declines: Family<Labels, Counter>,
+    /// Entities worth completing that are not completed, by reason.
+    pub withheld: Family<Labels, Counter>,
     /// Responses cut because the origin could not give the rest.
     pub cuts: Counter,
 }
@@ -74,6 +76,7 @@ impl Default for Metrics {
         let fetches = family("fetches", "Requests to the origin");
         let evictions = family("evictions", "Segments removed to make room");
         let declines = family("declines", "Responses not stored");
+        let withheld = family("not_completed", "Entities worth completing that are not");
         let resolved = family("resolved", "Answers of the resolver");
         let admissions = family("admissions", "Entities found worth keeping");
         Self {
@@ -91,6 +94,7 @@ impl Default for Metrics {
             resolved,
             evictions,
             declines,
+            withheld,
             cuts,
         }
     }

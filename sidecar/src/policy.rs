@@ -2,6 +2,7 @@
 
 mod enough;
 mod pools;
+mod quality;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use crate::catalogue::{Channel, Mode};
 use crate::watchers::{MAX_VIEWERS, Watchers};
 pub use enough::Enough;
 pub use pools::{Excess, Pools};
+pub use quality::{Quality, Wish, Withheld};
 
 /// When an entity is worth keeping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +91,7 @@ impl Default for Downloads {
 }
 
 /// The same for one profile; what is not there is as for all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProfilePolicy {
     /// See [`Admit::watched_percent`].
@@ -101,6 +103,9 @@ pub struct ProfilePolicy {
     /// The same as the field of [`Policy`], for this profile alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// All of it.
@@ -113,6 +118,8 @@ pub struct Policy {
     pub mode: Mode,
     /// What is kept of what is worth it.
     pub keep: Keep,
+    /// Which qualities of a video are completed, if they are to be.
+    pub quality: Quality,
     /// How the rest is fetched, if it is to be.
     pub completion: Completion,
     /// How downloads are fetched.
@@ -136,6 +143,7 @@ impl Default for Policy {
             admit: Admit::default(),
             mode: Mode::default(),
             keep: Keep::default(),
+            quality: Quality::default(),
             completion: Completion::default(),
             downloads: Downloads::default(),
             profiles: BTreeMap::new(),
@@ -148,12 +156,14 @@ impl Default for Policy {
 }
 
 /// What holds for one entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// When it is worth keeping; `None` is never, however much it is watched.
     pub admit: Option<Admit>,
     /// What of it is kept then.
     pub keep: Keep,
+    /// Which quality of its video is completed then.
+    pub quality: Quality,
     /// Whether it is completed also when nobody watches it any more.
     pub insistent: bool,
     /// For so long its last use counts as just now, in milliseconds.
@@ -179,6 +189,8 @@ pub enum Reason {
     Viewers,
     /// It is downloaded.
     Download,
+    /// It is completed in the place of one that is worth keeping.
+    Preferred,
 }
 
 impl Reason {
@@ -189,6 +201,7 @@ impl Reason {
             Self::Watched => "watched",
             Self::Viewers => "viewers",
             Self::Download => "download",
+            Self::Preferred => "preferred",
         }
     }
 }
@@ -276,6 +289,18 @@ impl Policy {
         };
         let min_keep = channel.and_then(|channel| channel.min_keep_seconds);
         let min_keep_millis = min_keep.unwrap_or(0).saturating_mul(1000);
+        let profile_policy = self.profiles.get(profile.name());
+        let quality = channel
+            .and_then(|channel| channel.quality.as_ref())
+            .or_else(|| profile_policy?.quality.as_ref())
+            .unwrap_or(&self.quality);
+        let rules = Rules {
+            admit: None,
+            keep: Keep::Watched,
+            quality: quality.clone(),
+            insistent: false,
+            min_keep_millis,
+        };
         match mode {
             Mode::Inherit => {
                 let mut admit = self.admit(profile);
@@ -284,8 +309,7 @@ impl Policy {
                 Rules {
                     admit: Some(admit),
                     keep: self.keep(profile),
-                    insistent: false,
-                    min_keep_millis,
+                    ..rules
                 }
             }
             Mode::Auto => Rules {
@@ -295,27 +319,20 @@ impl Policy {
                 }),
                 keep: Keep::Complete,
                 insistent: true,
-                min_keep_millis,
+                ..rules
             },
-            Mode::Manual => Rules {
-                admit: None,
-                keep: Keep::Watched,
-                insistent: false,
-                min_keep_millis,
-            },
+            Mode::Manual => rules,
         }
     }
 
     /// When an entity of this profile is worth keeping.
     fn admit(&self, profile: Profile) -> Admit {
-        let own = self
-            .profiles
-            .get(profile.name())
-            .copied()
-            .unwrap_or_default();
+        let own = self.profiles.get(profile.name());
+        let watched_percent = own.and_then(|own| own.watched_percent);
+        let viewers = own.and_then(|own| own.viewers);
         Admit {
-            watched_percent: own.watched_percent.unwrap_or(self.admit.watched_percent),
-            viewers: own.viewers.unwrap_or(self.admit.viewers),
+            watched_percent: watched_percent.unwrap_or(self.admit.watched_percent),
+            viewers: viewers.unwrap_or(self.admit.viewers),
         }
     }
 

@@ -9,6 +9,8 @@ mod fill;
 mod generations;
 mod history;
 mod memories;
+mod quality;
+mod quests;
 mod quotas;
 mod resolving;
 mod room;
@@ -49,6 +51,7 @@ pub use fill::IngestPermit;
 use history::Histories;
 pub use history::{History, Times};
 use memories::Memories;
+use quests::Quests;
 use quotas::Quotas;
 use room::Room;
 use shares::Shares;
@@ -95,6 +98,8 @@ pub struct Service {
     channels: RwLock<Channels>,
     /// What is fetched although no viewer has asked for it.
     completions: Completions,
+    /// Qualities that are sought in the place of those that are watched.
+    quests: Quests,
     /// Why what went or was not stored.
     histories: Histories,
     /// Who has watched what is not stored any more.
@@ -146,6 +151,7 @@ impl Service {
             policy: RwLock::new(Arc::new(policy)),
             channels: RwLock::new(store.channels()?),
             completions: Completions::default(),
+            quests: Quests::default(),
             histories: Histories::default(),
             memories: Memories::default(),
             turnover: Mutex::default(),

@@ -224,7 +224,12 @@ pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
 
 /// Why what of it went, or was not stored.
 pub(super) async fn history(id: EntityId, service: Arc<Service>) -> Response {
-    let Some(History { evicted, declined }) = service.history(id) else {
+    let Some(History {
+        evicted,
+        declined,
+        not_completed,
+    }) = service.history(id)
+    else {
         let detail = format!("id: nothing of {id} went, or was not stored, that is remembered");
         return Problem::response(StatusCode::NOT_FOUND, detail);
     };
@@ -236,7 +241,11 @@ pub(super) async fn history(id: EntityId, service: Arc<Service>) -> Response {
         })
         .collect()
     };
-    let history = serde_json::json!({"evicted": told(evicted), "declined": told(declined)});
+    let history = serde_json::json!({
+        "evicted": told(evicted),
+        "declined": told(declined),
+        "not_completed": told(not_completed),
+    });
     warp::reply::json(&history).into_response()
 }
 

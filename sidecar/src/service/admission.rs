@@ -29,6 +29,7 @@ impl Service {
         let mut place = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         *place = Arc::new(policy);
         drop(place);
+        self.give_up_unwanted();
         self.bound();
         Ok(())
     }
@@ -63,6 +64,7 @@ impl Service {
     /// A request has come by which the origin can be asked for more of an entity.
     pub fn learn(self: &Arc<Self>, live: &Arc<Live>, asker: Asker) {
         live.state().learn(asker);
+        self.offered(live);
         self.tend(live);
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use viewcache_protocol::{EntityId, EntityKey};
+use viewcache_protocol::{EntityId, EntityKey, Profile};
 
 use super::Service;
 use crate::catalogue::{Channel, Channels, Video, is_id, video_of};
@@ -13,9 +13,14 @@ use crate::store::StoreError;
 impl Service {
     /// What holds for an entity.
     pub(super) fn rules(&self, state: &State) -> Rules {
+        self.rules_of(state.record.key.profile(), state.channel.as_deref())
+    }
+
+    /// What holds for the entities of a profile whose videos belong to a channel.
+    pub(super) fn rules_of(&self, profile: Profile, channel: Option<&str>) -> Rules {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
-        let channel = state.channel.as_ref().and_then(|id| channels.get(id));
-        self.policy().rules(state.record.key.profile(), channel)
+        let channel = channel.and_then(|id| channels.get(id));
+        self.policy().rules(profile, channel)
     }
 
     /// All channels.
@@ -130,5 +135,6 @@ impl Service {
             self.consider(live);
             self.tend(live);
         }
+        self.give_up_unwanted();
     }
 }

@@ -1,59 +1,32 @@
 //! The entities whose rests are fetched although no viewer has asked for them.
 
+mod job;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use viewcache_protocol::EntityId;
 
 use super::Service;
 use crate::completion::{Kind, Retry, Task, Verdict, plan};
 use crate::delivery::{Completer, Incomplete};
-use crate::live::{Live, State};
-use crate::origin::Asker;
-use crate::pace::Speed;
-use crate::policy::Keep;
+use crate::live::Live;
 use crate::rate::Rate;
+pub(super) use job::attended;
+use job::{Job, Running, watched};
 
 /// How often is looked who may fetch.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A player pauses between its requests: for so long its viewer has not left.
-const LINGER: Duration = Duration::from_millis(1500);
+pub(super) const LINGER: Duration = Duration::from_millis(1500);
 
 /// So many entities wait at the most for being completed because they are kept whole; others are
 /// when they are watched again.
 const MOST: usize = 1024;
-
-/// An entity whose rest is wanted.
-#[derive(Debug)]
-struct Job {
-    live: Arc<Live>,
-    kind: Kind,
-    /// Somebody was last seen to watch it.
-    attended_at: Instant,
-    /// Whether it goes on without viewers.
-    insistent: bool,
-    /// Once its turn has come.
-    running: Option<Running>,
-    /// What has gone wrong with it.
-    retry: Retry<Incomplete>,
-    /// The URL that was refused: another one is needed.
-    refused: Option<String>,
-    /// When the resolver is asked for one.
-    renew_at: Option<Instant>,
-    speed: Speed,
-}
-
-#[derive(Debug)]
-struct Running {
-    /// Tells it whether it may fetch; without it, it ends.
-    go: watch::Sender<bool>,
-    completer: JoinHandle<Result<(), Incomplete>>,
-}
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,29 +64,21 @@ impl Completions {
 }
 
 impl Service {
-    /// Completes an entity that somebody watches, if the policy wants that.
-    pub(super) fn tend(self: &Arc<Self>, live: &Arc<Live>) {
-        let insistent = {
-            let state = live.state();
-            let rules = self.rules(&state);
-            let wanted = rules.keep == Keep::Complete && state.record.admitted;
-            let generation = state.record.generation.as_ref();
-            let fits = generation.is_none_or(|g| self.fits(g.complete_length()));
-            if !(wanted && fits && state.lacks()) {
-                return;
-            }
-            rules.insistent
-        };
+    /// Completes an entity because the policy wants that, also for as long as somebody watches what
+    /// it is wanted for the sake of.
+    pub(super) fn want(&self, live: &Arc<Live>, sake: Option<&Arc<Live>>, insistent: bool) {
         let mut jobs = self.completions.jobs();
         let full = MOST <= jobs.len();
         match jobs.iter_mut().find(|job| job.live.id == live.id) {
             Some(job) => {
                 job.attended_at = Instant::now();
                 job.insistent = insistent;
+                if let Some(sake) = sake {
+                    job.sake = Some(Arc::clone(sake));
+                }
             }
             None if !full => {
-                let job = Job::new(live, Kind::Kept, insistent);
-                jobs.push(job);
+                jobs.push(Job::new(live, Kind::Kept, sake, insistent));
                 drop(jobs);
                 self.completions.wake.notify_one();
             }
@@ -130,7 +95,7 @@ impl Service {
                 job.retry = Retry::default();
                 job.refused = None;
             }
-            None => jobs.push(Job::new(live, kind, true)),
+            None => jobs.push(Job::new(live, kind, None, true)),
         }
         drop(jobs);
         self.completions.wake.notify_one();
@@ -139,6 +104,17 @@ impl Service {
     /// Completes an entity no more.
     pub(super) fn dequeue(&self, id: EntityId) {
         self.completions.jobs().retain(|job| job.live.id != id);
+    }
+
+    /// Completes an entity no more if only the policy has wanted that.
+    pub(super) fn unwant(&self, id: EntityId) {
+        self.retain_wanted(|live| live.id != id);
+    }
+
+    /// Completes of what only the policy has wanted no more than this.
+    pub(super) fn retain_wanted(&self, stays: impl Fn(&Live) -> bool) {
+        let stays = |job: &Job| job.kind != Kind::Kept || stays(&job.live);
+        self.completions.jobs().retain(stays);
     }
 
     /// How far the completion of an entity is; `None` when it is not being completed.
@@ -158,12 +134,13 @@ impl Service {
     /// Lets the rests of entities be fetched, those whose turn it is; never ends.
     pub async fn complete(self: Arc<Self>) {
         loop {
-            let idle = self.completions.jobs().is_empty();
+            let idle = self.completions.jobs().is_empty() && self.quests.is_empty();
             if idle {
                 self.completions.wake.notified().await;
             } else {
                 let _ = tokio::time::timeout(LOOK_EVERY, self.completions.wake.notified()).await;
             }
+            self.pursue();
             self.take_turns();
         }
     }
@@ -175,10 +152,14 @@ impl Service {
 
     /// Nothing more is fetched that no viewer has asked for.
     pub fn stop_completing(&self) {
+        self.quests.clear();
         self.completions.jobs().clear();
     }
 
     fn take_turns(self: &Arc<Self>) {
+        if self.completions.jobs().is_empty() {
+            return;
+        }
         let policy = self.policy();
         self.completions
             .kept
@@ -214,6 +195,11 @@ impl Service {
                 }
                 None if goes => job.running = Some(self.start(job)),
                 None => {}
+            }
+            if verdict == Verdict::Ends
+                && let Some(sake) = &job.sake
+            {
+                sake.state().settled = None;
             }
             verdict != Verdict::Ends
         });
@@ -267,6 +253,7 @@ impl Service {
             go: allowed,
             rate: self.completions.rate(job.kind),
         };
+        self.withhold(&job.live, None);
         Running {
             go,
             completer: tokio::spawn(completer.run()),
@@ -283,58 +270,4 @@ impl Service {
         };
         self.table.all().into_iter().filter_map(fetched).collect()
     }
-}
-
-impl Job {
-    fn new(live: &Arc<Live>, kind: Kind, insistent: bool) -> Self {
-        Self {
-            live: Arc::clone(live),
-            kind,
-            attended_at: Instant::now(),
-            insistent,
-            running: None,
-            retry: Retry::default(),
-            refused: None,
-            renew_at: None,
-            speed: Speed::default(),
-        }
-    }
-
-    fn task(&mut self, fetched_by: &HashSet<(EntityId, Vec<u8>)>, now: Instant) -> Task {
-        let state = self.live.state();
-        if attended(&state) {
-            self.attended_at = now;
-        }
-        self.speed.observe(state.stored.bytes(), now);
-        let others = |asker: &Asker| {
-            let origin = asker.authority();
-            fetched_by
-                .iter()
-                .any(|(id, authority)| *id != self.live.id && authority == origin)
-        };
-        let path = state.asker.as_ref().map(Asker::path);
-        // A new URL is tried at once.
-        let renewed = self.refused.is_some() && path != self.refused.as_deref();
-        if renewed {
-            self.refused = None;
-            self.retry = Retry::default();
-        }
-        Task {
-            kind: self.kind,
-            ready: self.refused.is_none() && self.retry.ready(now),
-            attended: now < self.attended_at + LINGER,
-            insistent: self.insistent,
-            contended: state.asker.as_ref().is_some_and(others),
-        }
-    }
-}
-
-/// Whether a response from here is being streamed.
-fn watched(state: &State) -> bool {
-    0 < state.readers.viewers()
-}
-
-/// Whether somebody watches it, from here or from the origin.
-fn attended(state: &State) -> bool {
-    watched(state) || state.leads.mirrors()
 }

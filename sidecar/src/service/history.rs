@@ -1,4 +1,5 @@
-//! Why what of an entity went, or was not stored: counted, and remembered for the newest entities.
+//! Why what of an entity went, was not stored or not completed: counted, and remembered for the
+//! newest entities.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -9,6 +10,8 @@ use viewcache_protocol::EntityId;
 
 use super::Service;
 use crate::error::Refusal;
+use crate::live::Live;
+use crate::policy::Withheld;
 use crate::store::millis;
 
 /// Of so many entities something is remembered.
@@ -54,6 +57,8 @@ pub struct History {
     pub evicted: BTreeMap<&'static str, Times>,
     /// Responses, or parts of them, that were not stored.
     pub declined: BTreeMap<&'static str, Times>,
+    /// That it was not completed.
+    pub not_completed: BTreeMap<&'static str, Times>,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +125,22 @@ impl Service {
     pub(super) fn passed_over(&self, id: EntityId, why: Refusal) {
         self.histories.note(id, |history| {
             history.declined.entry(why.as_str()).or_default().count(0)
+        });
+    }
+
+    /// Says why an entity is not completed that is worth it; `None` when it is. It is counted when
+    /// that changes.
+    pub(super) fn withhold(&self, live: &Live, why: Option<Withheld>) {
+        let before = std::mem::replace(&mut live.state().withheld, why);
+        let Some(why) = why.filter(|why| before != Some(*why)) else {
+            return;
+        };
+        let reason = why.as_str();
+        tracing::debug!(entity = %live.id, reason, "not completed");
+        let withheld = &self.metrics.withheld;
+        withheld.get_or_create(&[("reason", reason)]).inc();
+        self.histories.note(live.id, |history| {
+            history.not_completed.entry(reason).or_default().count(0)
         });
     }
 

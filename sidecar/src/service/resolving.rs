@@ -5,7 +5,7 @@ use std::sync::Arc;
 use viewcache_protocol::{EntityKey, Profile, Selecting};
 
 use super::Service;
-use crate::catalogue::{Video, is_id, video_of};
+use crate::catalogue::{Video, is_id, same_version, video_of};
 use crate::live::Live;
 use crate::origin::Asker;
 use crate::resolver::{Resolved, Resolver};
@@ -64,6 +64,63 @@ impl Service {
         }
         self.described(video, resolved);
         "renewed"
+    }
+
+    /// Asks for a URL of another quality of a video, and takes that into memory.
+    pub(super) async fn ask_for(
+        self: &Arc<Self>,
+        like: &EntityKey,
+        itag: &str,
+    ) -> Option<Arc<Live>> {
+        let resolver = Arc::clone(self.resolver.as_ref()?);
+        let video = video_of(like);
+        let count = |label| {
+            let resolved = &self.metrics.resolved;
+            resolved.get_or_create(&[("result", label)]).inc();
+        };
+        let resolved = match resolver.resolve(&video, itag).await {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                tracing::warn!(video, itag, %error, "no URL of this quality");
+                count("failed");
+                return None;
+            }
+        };
+        let Some((key, asker)) = self.quality_at(&resolved.url, like, itag) else {
+            let url = &resolved.url;
+            tracing::warn!(video, itag, url, "the URL is not that of this quality");
+            count("other");
+            return None;
+        };
+        let service = Arc::clone(self);
+        let known = tokio::task::spawn_blocking(move || service.known_or_new(&key));
+        let live = match known.await.ok()? {
+            Ok(live) => live,
+            Err(error) => {
+                self.trouble("a quality could not be looked up", &error);
+                return None;
+            }
+        };
+        live.state().asker = Some(asker);
+        tracing::info!(entity = %live.id, video, itag, "a URL of this quality is known");
+        count("found");
+        self.described(&video, resolved);
+        Some(live)
+    }
+
+    /// The entity at a URL and how to ask for it, if it is this quality of the same video. The
+    /// origin's own URLs do not name the video, those of viewers do.
+    fn quality_at(&self, url: &str, like: &EntityKey, itag: &str) -> Option<(EntityKey, Asker)> {
+        let (mut key, origin) = self.named_request(url).ok()?;
+        if let Some(id) = like.part("v")
+            && key.part("v").is_none()
+            && key.profile() == Profile::Youtube
+        {
+            (key, _) = self.named_request(&format!("{url}&v={id}")).ok()?;
+        }
+        let alike = video_of(&key) == video_of(like) && same_version(&key, like);
+        let asker = Asker::told(&origin, &Selecting::default())?;
+        (alike && key.part("itag") == Some(itag)).then_some((key, asker))
     }
 
     /// Asks whose video it is that is seen for the first time, if the resolver is to tell.

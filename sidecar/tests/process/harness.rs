@@ -269,8 +269,19 @@ impl Sidecar {
 
     /// Another viewer's request.
     pub(crate) async fn routed_for(&self, viewer: &str, path: &str, range: &str) -> Got {
+        self.routed_as(viewer, &key_at(path), path, range).await
+    }
+
+    /// The same for an entity of any profile, whose bytes are at one path.
+    pub(crate) async fn routed_as(
+        &self,
+        viewer: &str,
+        key: &EntityKey,
+        path: &str,
+        range: &str,
+    ) -> Got {
         let wanted = Wanted {
-            key: key_at(path),
+            key: key.clone(),
             viewer: viewer.to_owned(),
             ..wanted(range)
         };

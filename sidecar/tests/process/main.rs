@@ -10,6 +10,7 @@ mod limits;
 mod open_ended;
 mod origin;
 mod pace;
+mod quality;
 mod races;
 mod room;
 mod trouble;

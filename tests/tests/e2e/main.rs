@@ -28,6 +28,7 @@ mod http2;
 mod memory;
 mod partial;
 mod profiles;
+mod quality;
 mod quotas;
 mod ranges;
 mod remembered;
