@@ -17,6 +17,7 @@ mod management;
 pub mod metrics;
 pub mod origin;
 pub mod pace;
+pub mod pairs;
 pub mod policy;
 pub mod preconditions;
 pub mod quest;

@@ -22,6 +22,7 @@ use crate::extents::Extents;
 use crate::fills::Leads;
 use crate::origin::Asker;
 use crate::pace::Latency;
+use crate::pairs::Half;
 use crate::policy::{Admit, Quality, Reason, Withheld};
 use crate::readers::Readers;
 use crate::recent::Recent;
@@ -228,11 +229,18 @@ impl State {
         viewer.is_some_and(|viewer| self.watch(&viewer, range))
     }
 
-    /// Who watches a mirrored transfer, as long as that matters.
-    fn viewer(&self, fill: FillId) -> Option<String> {
-        let mut mirrors = self.mirrors.iter().filter(|_| self.counts_viewers());
+    /// Who watches a mirrored transfer.
+    pub fn mirrored_for(&self, fill: FillId) -> Option<&str> {
+        let mut mirrors = self.mirrors.iter();
         let (_, viewer) = mirrors.find(|&&(known, _)| known == fill)?;
-        Some(viewer.clone())
+        Some(viewer)
+    }
+
+    /// The same as long as that matters.
+    fn viewer(&self, fill: FillId) -> Option<String> {
+        let counts = self.counts_viewers();
+        let viewer = self.mirrored_for(fill).filter(|_| counts);
+        viewer.map(str::to_owned)
     }
 
     /// Whether the entity is worth keeping and was not known to be. It is admitted once the index
@@ -279,6 +287,19 @@ impl State {
         if let Some(range) = range.filter(|_| 0 < self.terms.read_ahead) {
             self.habits.note(&wanted.viewer, range);
         }
+    }
+
+    /// Which half of a pair it is, as far as that is known.
+    pub fn half(&self) -> Option<Half> {
+        let headers = self.record.generation.iter().flat_map(|g| &g.headers);
+        let mut types = headers.filter(|(name, _)| name == "content-type");
+        Half::of(&self.record.key, types.next().map(|(_, value)| &value[..]))
+    }
+
+    /// What it is being watched together with; `now` is in milliseconds since the epoch.
+    pub fn partner(&self, now: u64) -> Option<EntityId> {
+        let partner = self.record.partners.watched(now)?;
+        Some(partner.key.id())
     }
 
     /// Whether all of it is stored.

@@ -189,6 +189,8 @@ pub enum Reason {
     Viewers,
     /// It is downloaded.
     Download,
+    /// It is watched together with one that is worth keeping.
+    Pair,
     /// It is completed in the place of one that is worth keeping.
     Preferred,
 }
@@ -201,6 +203,7 @@ impl Reason {
             Self::Watched => "watched",
             Self::Viewers => "viewers",
             Self::Download => "download",
+            Self::Pair => "pair",
             Self::Preferred => "preferred",
         }
     }

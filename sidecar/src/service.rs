@@ -9,6 +9,7 @@ mod fill;
 mod generations;
 mod history;
 mod memories;
+mod pairs;
 mod quality;
 mod quests;
 mod quotas;
@@ -51,6 +52,7 @@ pub use fill::IngestPermit;
 use history::Histories;
 pub use history::{History, Times};
 use memories::Memories;
+use pairs::Sighted;
 use quests::Quests;
 use quotas::Quotas;
 use room::Room;
@@ -100,6 +102,8 @@ pub struct Service {
     completions: Completions,
     /// Qualities that are sought in the place of those that are watched.
     quests: Quests,
+    /// What viewers have just begun to get.
+    sighted: Sighted,
     /// Why what went or was not stored.
     histories: Histories,
     /// Who has watched what is not stored any more.
@@ -152,6 +156,7 @@ impl Service {
             channels: RwLock::new(store.channels()?),
             completions: Completions::default(),
             quests: Quests::default(),
+            sighted: Sighted::default(),
             histories: Histories::default(),
             memories: Memories::default(),
             turnover: Mutex::default(),

@@ -7,11 +7,13 @@ use hyper::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use viewcache_protocol::EntityId;
+use viewcache_protocol::{EntityId, EntityKey};
 use warp::reply::{Reply, Response};
 
+use super::entity::rfc3339;
 use super::{Problem, blocking};
 use crate::catalogue::{Channel, Mode, Video, is_id, subscriptions};
+use crate::pairs::Pair;
 use crate::service::Service;
 use crate::store::StoreError;
 
@@ -32,6 +34,41 @@ struct Details<'a> {
     video: Named<'a, Video>,
     /// Its qualities of which something is stored.
     entities: Vec<String>,
+    /// Those that were watched together, the latest first.
+    pairs: Vec<Together>,
+}
+
+/// Sound and a picture that were watched together.
+#[derive(Serialize)]
+struct Together {
+    video: Half,
+    audio: Half,
+    last_seen: String,
+}
+
+#[derive(Serialize)]
+struct Half {
+    itag: Option<String>,
+    entity: String,
+}
+
+impl From<&EntityKey> for Half {
+    fn from(key: &EntityKey) -> Self {
+        Self {
+            itag: key.part("itag").map(str::to_owned),
+            entity: key.id().to_string(),
+        }
+    }
+}
+
+impl From<Pair> for Together {
+    fn from(pair: Pair) -> Self {
+        Self {
+            video: (&pair.video).into(),
+            audio: (&pair.audio).into(),
+            last_seen: rfc3339(pair.last_seen),
+        }
+    }
 }
 
 pub(super) async fn show_video(id: String, service: Arc<Service>) -> Response {
@@ -39,6 +76,7 @@ pub(super) async fn show_video(id: String, service: Arc<Service>) -> Response {
         let entities = entities(&service, id)?;
         let video = service.video(id)?;
         let known = video.is_some() || !entities.is_empty();
+        let pairs = service.pairs(&entities)?.into_iter().map(Into::into);
         Ok(known.then(|| {
             let details = Details {
                 video: Named {
@@ -46,6 +84,7 @@ pub(super) async fn show_video(id: String, service: Arc<Service>) -> Response {
                     value: video.unwrap_or_default(),
                 },
                 entities: entities.iter().map(ToString::to_string).collect(),
+                pairs: pairs.collect(),
             };
             warp::reply::json(&details).into_response()
         }))

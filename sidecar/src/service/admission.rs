@@ -59,6 +59,7 @@ impl Service {
         if live.state().came(viewer) {
             self.consider(live);
         }
+        self.sighted(live, viewer);
     }
 
     /// A request has come by which the origin can be asked for more of an entity.

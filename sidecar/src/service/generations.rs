@@ -79,9 +79,13 @@ impl Service {
         state.dirty = true;
         state.leads.begin(fill, role, seq, range, Instant::now());
         state.begun(fill);
+        let viewer = state.mirrored_for(fill).map(str::to_owned);
         drop(state);
         live.changed.notify_waiters();
         self.consider(live);
+        if let Some(viewer) = viewer {
+            self.sighted(live, &viewer);
+        }
         if new {
             self.ask_channel(live);
         }

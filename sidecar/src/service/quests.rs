@@ -231,7 +231,7 @@ impl Service {
                 self.vouch(&live, Reason::Preferred);
                 self.want(&live, Some(watched), quest.insistent);
             }
-            Found::Nothing(_) => self.want_itself(watched, quest.insistent),
+            Found::Nothing(_) => self.want_itself(watched, None, quest.insistent),
         }
     }
 

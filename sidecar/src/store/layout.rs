@@ -13,6 +13,7 @@ use super::ages::Class;
 use super::rows::{CELL, Row};
 use crate::extents::Extents;
 use crate::freshness::{self, Leniency};
+use crate::pairs::Partners;
 use crate::watchers::{SEVERAL, Watchers};
 
 pub(super) const VERSION: u8 = 1;
@@ -69,6 +70,9 @@ pub struct EntityRecord {
     /// The most different bytes that one viewer has watched, as far as that is known.
     #[serde(default)]
     pub most_watched: u64,
+    /// What it was watched together with: sound with a picture.
+    #[serde(default, skip_serializing_if = "Partners::is_empty")]
+    pub partners: Partners,
 }
 
 /// What was stored before there was admission counts as admitted.
@@ -95,6 +99,7 @@ impl EntityRecord {
             admitted: false,
             watchers: Watchers::default(),
             most_watched: 0,
+            partners: Partners::default(),
         }
     }
 

@@ -26,6 +26,7 @@ mod hand_back;
 mod hostile;
 mod http2;
 mod memory;
+mod pairs;
 mod partial;
 mod profiles;
 mod quality;

@@ -14,15 +14,15 @@ use tempfile::TempDir;
 use crate::downloads::call;
 use crate::world::{MIB, SOON, World, rules};
 
-const PATH: &str = "/videoplayback";
-const N: u64 = 2 * MIB;
+pub(crate) const PATH: &str = "/videoplayback";
+pub(crate) const N: u64 = 2 * MIB;
 /// Less than a tenth.
-const FEW: &str = "0-99999";
+pub(crate) const FEW: &str = "0-99999";
 /// More than that.
-const ENOUGH: &str = "0-299999";
+pub(crate) const ENOUGH: &str = "0-299999";
 
 /// Every quality of every video has the same bytes.
-async fn world(settings: &str) -> (World, Content, TempDir) {
+pub(crate) async fn world(settings: &str) -> (World, Content, TempDir) {
     let (file, folder) = rules(settings);
     let world = World::with(|options| {
         options.profile = Profile::Youtube;
@@ -40,12 +40,12 @@ fn resolver(itag: &str) -> String {
     format!("[resolver]\ncommand = ['echo', 'http://{HOST}{PATH}?{query}']\n")
 }
 
-fn get(video: &str, itag: &str) -> Request {
+pub(crate) fn get(video: &str, itag: &str) -> Request {
     let query = format!("v={video}&itag={itag}&lmt=17&clen={N}&mime=video%2Fmp4");
     Request::get(&format!("{PATH}?{query}&expire=4000000000"))
 }
 
-fn key(video: &str, itag: &str) -> String {
+pub(crate) fn key(video: &str, itag: &str) -> String {
     format!("v={video}&itag={itag}&lmt=17&clen={N}")
 }
 
@@ -55,34 +55,34 @@ async fn put(world: &World, target: &str, value: Value) {
 }
 
 /// What is worth keeping is completed, also when its viewer has left.
-async fn completes(world: &World, quality: Value) {
+pub(crate) async fn completes(world: &World, quality: Value) {
     let completion = json!({"without_viewers": true});
     let policy = json!({"keep": "complete", "completion": completion, "quality": quality});
     world.policy(policy).await;
 }
 
-async fn complete(world: &World, video: &str, itag: &str) {
+pub(crate) async fn complete(world: &World, video: &str, itag: &str) {
     world.stored(&key(video, itag), &[(0, N)]).await;
     let key = key(video, itag);
     world.reported(&key, "provisional", false.into()).await;
 }
 
 /// Insists that nothing more comes of a quality than what was watched.
-async fn only_watched(world: &World, video: &str, itag: &str, end: u64) {
+pub(crate) async fn only_watched(world: &World, video: &str, itag: &str, end: u64) {
     world.stored(&key(video, itag), &[(0, end)]).await;
     tokio::time::sleep(Duration::from_millis(800)).await;
     world.stored(&key(video, itag), &[(0, end)]).await;
 }
 
 /// The requests for a quality that the origin has seen.
-fn seen(world: &World, itag: &str) -> Vec<Seen> {
+pub(crate) fn seen(world: &World, itag: &str) -> Vec<Seen> {
     let mut seen = world.origin.seen(PATH);
     seen.retain(|seen| seen.head.query("itag") == Some(itag));
     seen
 }
 
 /// Restarts the sidecar, and waits until Envoy has found it again.
-async fn restart(world: &mut World, content: Content) {
+pub(crate) async fn restart(world: &mut World, content: Content) {
     world.stack.stop_sidecar(0).await.unwrap();
     world.stack.start_sidecar(0).await.unwrap();
     let found = until("a decision", SOON, async || {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,13 +14,14 @@ use crate::delivery::Incomplete;
 use crate::live::{Live, State};
 use crate::origin::Asker;
 use crate::pace::Speed;
+use crate::store::millis;
 
 /// An entity whose rest is wanted.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) live: Arc<Live>,
     pub(super) kind: Kind,
-    /// That in whose place it is wanted: its viewers count as well.
+    /// That in whose place or beside which it is wanted: its viewers count as well.
     pub(super) sake: Option<Arc<Live>>,
     /// Somebody was last seen to watch it.
     pub(super) attended_at: Instant,
@@ -67,23 +68,24 @@ impl Job {
 
     /// How it stands now.
     pub(super) fn task(&mut self, fetched_by: &HashSet<(EntityId, Vec<u8>)>, now: Instant) -> Task {
-        // Viewers of that watch what it is for: they are no others.
-        let sake = self.sake.as_ref().map(|sake| sake.id);
-        let own = [Some(self.live.id), sake];
-        let for_sake = self
-            .sake
-            .as_ref()
-            .is_some_and(|sake| attended(&sake.state()));
+        let wall = millis(SystemTime::now());
+        // Viewers of these watch what it is for: they are no others.
+        let mut own = vec![self.live.id];
+        let mut for_sake = false;
+        if let Some(sake) = &self.sake {
+            let state = sake.state();
+            for_sake = attended(&state);
+            own.extend([Some(sake.id), state.partner(wall)].into_iter().flatten());
+        }
         let state = self.live.state();
+        own.extend(state.partner(wall));
         if for_sake || attended(&state) {
             self.attended_at = now;
         }
         self.speed.observe(state.stored.bytes(), now);
         let others = |asker: &Asker| {
             let origin = asker.authority();
-            let mut fetched = fetched_by
-                .iter()
-                .filter(|(id, _)| !own.contains(&Some(*id)));
+            let mut fetched = fetched_by.iter().filter(|(id, _)| !own.contains(id));
             fetched.any(|(_, authority)| authority == origin)
         };
         let path = state.asker.as_ref().map(Asker::path);
