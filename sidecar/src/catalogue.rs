@@ -38,6 +38,9 @@ pub struct Channel {
     /// Which of their qualities are completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// Whether a quality goes when a better one of the same video is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_lower: Option<bool>,
     /// What they may take of the disk, all together, in bytes; pinned ones do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<u64>,

@@ -13,6 +13,7 @@ pub mod fills;
 pub mod freshness;
 pub mod itags;
 pub mod live;
+pub mod lower;
 mod management;
 pub mod metrics;
 pub mod origin;

@@ -35,7 +35,7 @@ pub struct Metrics {
     pub admissions: Family<Labels, Counter>,
     /// Answers of the resolver, by result.
     pub resolved: Family<Labels, Counter>,
-    /// Segments removed to make room.
+    /// Segments removed, by reason.
     pub evictions: Family<Labels, Counter>,
     /// Responses not stored, by reason.
     pub declines: Family<Labels, Counter>,
@@ -74,7 +74,7 @@ impl Default for Metrics {
         let served = family("served", "Answers to routed requests");
         let refused = family("refused_bytes", "Bytes not stored");
         let fetches = family("fetches", "Requests to the origin");
-        let evictions = family("evictions", "Segments removed to make room");
+        let evictions = family("evictions", "Segments removed");
         let declines = family("declines", "Responses not stored");
         let withheld = family("not_completed", "Entities worth completing that are not");
         let resolved = family("resolved", "Answers of the resolver");

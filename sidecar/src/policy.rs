@@ -120,6 +120,8 @@ pub struct Policy {
     pub keep: Keep,
     /// Which qualities of a video are completed, if they are to be.
     pub quality: Quality,
+    /// Whether a quality goes when a better one of the same video is complete.
+    pub drop_lower: bool,
     /// How the rest is fetched, if it is to be.
     pub completion: Completion,
     /// How downloads are fetched.
@@ -144,6 +146,7 @@ impl Default for Policy {
             mode: Mode::default(),
             keep: Keep::default(),
             quality: Quality::default(),
+            drop_lower: false,
             completion: Completion::default(),
             downloads: Downloads::default(),
             profiles: BTreeMap::new(),
@@ -164,6 +167,8 @@ pub struct Rules {
     pub keep: Keep,
     /// Which quality of its video is completed then.
     pub quality: Quality,
+    /// Whether it goes when a better one is complete.
+    pub drop_lower: bool,
     /// Whether it is completed also when nobody watches it any more.
     pub insistent: bool,
     /// For so long its last use counts as just now, in milliseconds.
@@ -297,10 +302,12 @@ impl Policy {
             .and_then(|channel| channel.quality.as_ref())
             .or_else(|| profile_policy?.quality.as_ref())
             .unwrap_or(&self.quality);
+        let drop_lower = channel.and_then(|channel| channel.drop_lower);
         let rules = Rules {
             admit: None,
             keep: Keep::Watched,
             quality: quality.clone(),
+            drop_lower: drop_lower.unwrap_or(self.drop_lower),
             insistent: false,
             min_keep_millis,
         };

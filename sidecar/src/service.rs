@@ -8,6 +8,7 @@ mod evict;
 mod fill;
 mod generations;
 mod history;
+mod lower;
 mod memories;
 mod pairs;
 mod quality;
@@ -51,6 +52,7 @@ pub use downloads::{Download, Phase, Refused, Request};
 pub use fill::IngestPermit;
 use history::Histories;
 pub use history::{History, Times};
+use lower::Lower;
 use memories::Memories;
 use pairs::Sighted;
 use quests::Quests;
@@ -104,6 +106,8 @@ pub struct Service {
     quests: Quests,
     /// What viewers have just begun to get.
     sighted: Sighted,
+    /// Videos of which a lower quality may have to go.
+    lower: Lower,
     /// Why what went or was not stored.
     histories: Histories,
     /// Who has watched what is not stored any more.
@@ -157,6 +161,7 @@ impl Service {
             completions: Completions::default(),
             quests: Quests::default(),
             sighted: Sighted::default(),
+            lower: Lower::default(),
             histories: Histories::default(),
             memories: Memories::default(),
             turnover: Mutex::default(),

@@ -51,6 +51,9 @@ pub enum Incomplete {
     /// It was purged, or is another now.
     #[error("it has changed")]
     Changed,
+    /// A better quality of the same video is complete.
+    #[error("a better quality is complete")]
+    Outdone,
     /// It is not wanted any more.
     #[error("not wanted any more")]
     Unwanted,
@@ -64,7 +67,7 @@ impl Incomplete {
                 reason,
                 HandBack::Declined | HandBack::NotCombinable | HandBack::Vary
             ),
-            Self::TooLarge => true,
+            Self::TooLarge | Self::Outdone => true,
             Self::Expired | Self::NoRoom | Self::Changed | Self::Unwanted => false,
         }
     }

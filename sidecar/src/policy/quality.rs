@@ -64,6 +64,8 @@ pub enum Withheld {
     AboveMaximum,
     /// One that is preferred is to be completed in its place, and cannot be had yet.
     AwaitsPreferred,
+    /// A better one is complete, and lower ones are dropped then.
+    BetterComplete,
 }
 
 impl Withheld {
@@ -72,6 +74,7 @@ impl Withheld {
         match self {
             Self::AboveMaximum => "above-maximum",
             Self::AwaitsPreferred => "awaits-preferred",
+            Self::BetterComplete => "better-complete",
         }
     }
 }
@@ -102,6 +105,16 @@ impl Quality {
                 }
             }
         }
+    }
+
+    /// Whether one itag is to be kept although a better one is there: it stands before that in the
+    /// operator's list.
+    pub fn prefers(&self, one: &str, better: &str) -> bool {
+        let Self::Preferred(itags) = self else {
+            return false;
+        };
+        let place = |itag| itags.iter().position(|known| known == itag);
+        place(one).is_some_and(|one| place(better).is_none_or(|better| one < better))
     }
 }
 
@@ -243,6 +256,14 @@ mod tests {
         ] {
             assert_eq!(max.wish(watched), expected, "{watched}");
         }
+    }
+
+    #[test]
+    fn a_list_may_prefer_a_lower_one() {
+        let list = quality(r#"["134", "137"]"#);
+        assert!(list.prefers("134", "137") && list.prefers("134", "299"));
+        assert!(!list.prefers("137", "134") && !list.prefers("136", "137"));
+        assert!(!Quality::Watched.prefers("134", "137"));
     }
 
     #[test]

@@ -130,23 +130,23 @@ fn a_wrong_value_is_named() {
 
 #[test]
 fn a_channel_has_its_own_quality_and_else_its_profile_and_else_all() {
-    let text = r#"{"quality": ["137", "140"],
+    let text = r#"{"quality": ["137", "140"], "drop_lower": true,
         "profiles": {"youtube": {"quality": {"max_height": 720}}}}"#;
     let policy: Policy = serde_json::from_str(text).unwrap();
     let told = |profile, channel: Option<&str>| {
         let channel: Option<Channel> = channel.map(|text| serde_json::from_str(text).unwrap());
         let rules = policy.rules(profile, channel.as_ref());
         let quality = serde_json::to_string(&rules.quality).unwrap();
-        quality
+        (quality, rules.drop_lower)
     };
     let all = r#"["137","140"]"#.to_owned();
     let youtube = r#"{"max_height":720}"#.to_owned();
-    assert_eq!(told(Profile::Generic, None), all);
-    assert_eq!(told(Profile::Youtube, None), youtube);
-    assert_eq!(told(Profile::Youtube, Some("{}")), youtube);
+    assert_eq!(told(Profile::Generic, None), (all, true));
+    assert_eq!(told(Profile::Youtube, None), (youtube.clone(), true));
+    assert_eq!(told(Profile::Youtube, Some("{}")), (youtube, true));
     for mode in ["inherit", "auto", "manual"] {
-        let own = format!(r#"{{"mode": "{mode}", "quality": "watched"}}"#);
-        let expected = r#""watched""#;
+        let own = format!(r#"{{"mode": "{mode}", "quality": "watched", "drop_lower": false}}"#);
+        let expected = (r#""watched""#.to_owned(), false);
         assert_eq!(told(Profile::Youtube, Some(&own)), expected, "{mode}");
     }
 }

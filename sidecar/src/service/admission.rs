@@ -28,7 +28,11 @@ impl Service {
         tracing::info!(?policy, "the policy is another");
         let mut place = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         *place = Arc::new(policy);
+        let drop_lower = place.drop_lower;
         drop(place);
+        if drop_lower {
+            self.lower.look_at_all();
+        }
         self.give_up_unwanted();
         self.bound();
         Ok(())

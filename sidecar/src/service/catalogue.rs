@@ -56,6 +56,12 @@ impl Service {
             channel.is_some_and(|channel| changes.iter().any(|(id, _)| *id == channel))
         };
         self.look_again(changed);
+        if changes
+            .iter()
+            .any(|(_, channel)| channel.is_some_and(|c| c.drop_lower == Some(true)))
+        {
+            self.lower.look_at_all();
+        }
         Ok(())
     }
 
@@ -91,6 +97,7 @@ impl Service {
             }
             belongs
         });
+        self.lower.look_at(id.to_owned());
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::Service;
 use crate::completion::{Kind, Retry, Task, Verdict, plan};
 use crate::delivery::{Completer, Incomplete};
 use crate::live::Live;
+use crate::policy::Withheld;
 use crate::rate::Rate;
 pub(super) use job::attended;
 use job::{Job, Running, watched};
@@ -253,10 +254,18 @@ impl Service {
             go: allowed,
             rate: self.completions.rate(job.kind),
         };
-        self.withhold(&job.live, None);
+        let (service, live, kind) = (Arc::clone(self), Arc::clone(&job.live), job.kind);
+        let completing = async move {
+            if kind == Kind::Kept && service.is_outdone(&live).await {
+                service.withhold(&live, Some(Withheld::BetterComplete));
+                return Err(Incomplete::Outdone);
+            }
+            service.withhold(&live, None);
+            completer.run().await
+        };
         Running {
             go,
-            completer: tokio::spawn(completer.run()),
+            completer: tokio::spawn(completing),
         }
     }
 

@@ -115,6 +115,11 @@ impl Downloads {
         let all = self.all();
         all.get(&id).is_some_and(|d| d.phase == Phase::Wanted)
     }
+
+    /// Whether somebody has asked for an entity, however far that is.
+    pub(super) fn remember(&self, id: EntityId) -> bool {
+        self.all().contains_key(&id)
+    }
 }
 
 impl From<BTreeMap<EntityId, Download>> for Downloads {
@@ -274,6 +279,9 @@ impl Service {
         self.store.put_download(id, None)?;
         self.downloads.all().remove(&id);
         self.dequeue(id);
+        if let Some(live) = self.known(id)? {
+            self.look_for_lower(&live);
+        }
         Ok(true)
     }
 

@@ -288,6 +288,10 @@ impl Service {
         let Some(live) = self.known(id)? else {
             return Ok(false);
         };
-        self.reclass(&live, Standing::Pinned(pinned))
+        let known = self.reclass(&live, Standing::Pinned(pinned))?;
+        if !pinned {
+            self.look_for_lower(&live);
+        }
+        Ok(known)
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Evicted {
     Share,
     /// Its channel had more than its quota.
     Quota,
+    /// A better quality of the same video is complete.
+    Lower,
 }
 
 impl Evicted {
@@ -34,6 +36,7 @@ impl Evicted {
             Self::Room => "room",
             Self::Share => "share",
             Self::Quota => "quota",
+            Self::Lower => "lower",
         }
     }
 }

@@ -15,6 +15,7 @@ pub(super) struct Quotas(Mutex<HashSet<String>>);
 impl Service {
     /// Something of an entity was stored.
     pub(super) fn grown(&self, live: &Live) {
+        self.look_for_lower(live);
         let Some(channel) = live.state().channel.clone() else {
             return;
         };

@@ -245,7 +245,7 @@ impl Service {
 
     /// Writes changed records and ages to the store, brings them to the disk, and lets go of idle
     /// entities. Blocks.
-    pub fn persist(&self) {
+    pub fn persist(self: &Arc<Self>) {
         let wall = SystemTime::now();
         let (now, long_ago) = (millis(wall), millis(wall - HOLLOW));
         for live in self.table.all() {
@@ -270,6 +270,7 @@ impl Service {
             }
         }
         self.keep_quotas();
+        self.drop_lower();
         self.table.trim(|live| {
             let state = live.state();
             if state.stored.is_empty() {

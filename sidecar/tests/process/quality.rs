@@ -57,7 +57,7 @@ async fn rules_that_change_while_many_watch_change_no_byte() {
         let mode = ["auto", "inherit", "manual"][n % 3];
         let keep = ["complete", "watched"][n % 2];
         let patch = json!({
-            "quality": qualities[n % 4], "mode": mode, "keep": keep
+            "quality": qualities[n % 4], "mode": mode, "keep": keep, "drop_lower": n % 5 < 3
         });
         sidecar.policy(patch).await;
     }

@@ -25,6 +25,7 @@ mod generations;
 mod hand_back;
 mod hostile;
 mod http2;
+mod lower;
 mod memory;
 mod pairs;
 mod partial;

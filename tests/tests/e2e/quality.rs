@@ -49,7 +49,7 @@ pub(crate) fn key(video: &str, itag: &str) -> String {
     format!("v={video}&itag={itag}&lmt=17&clen={N}")
 }
 
-async fn put(world: &World, target: &str, value: Value) {
+pub(crate) async fn put(world: &World, target: &str, value: Value) {
     let put = management::send("PUT", world.stack.manage(0), target, &value);
     put.await.unwrap();
 }
@@ -97,14 +97,14 @@ async fn history(world: &World, video: &str, itag: &str) -> Value {
     history_of(world, &entity).await
 }
 
-async fn history_of(world: &World, entity: &Value) -> Value {
+pub(crate) async fn history_of(world: &World, entity: &Value) -> Value {
     let target = format!("/v1/entities/{}/history", entity["id"].as_str().unwrap());
     let history = management::json(world.stack.manage(0), &target).await;
     history.unwrap_or(Value::Null)
 }
 
 /// Waits until the history says why a quality is not completed.
-async fn withheld(world: &World, video: &str, itag: &str, reason: &str) {
+pub(crate) async fn withheld(world: &World, video: &str, itag: &str, reason: &str) {
     let told = until(reason, SOON, async || {
         let history = history(world, video, itag).await;
         (1 <= history["not_completed"][reason]["times"].as_u64()?).then_some(())
@@ -248,6 +248,7 @@ async fn a_channel_and_a_profile_have_their_own() {
     for (target, wrong, detail) in [
         ("/v1/policy", json!({"quality": []}), "0 itags"),
         ("/v1/channels/UChigh", json!({"quality": "best"}), "best"),
+        ("/v1/channels/UChigh", json!({"drop_lower": 1}), "boolean"),
     ] {
         let (status, answer) = call(&world, "PUT", target, wrong).await;
         let told = answer["detail"].as_str().unwrap_or_default();
