@@ -1,9 +1,10 @@
-//! The shipped `envoy/envoy.yaml` with other addresses. Each literal that is replaced must be there
-//! exactly as often as expected, so what runs is the shipped file and nothing else.
+//! A shipped Envoy configuration with other addresses: `envoy/envoy.yaml`, or an example with the
+//! files that it names. Each literal that is replaced must be there exactly as often as expected,
+//! so what runs is what is shipped and nothing else.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
@@ -60,6 +61,15 @@ impl FromStr for OriginUrl {
 /// The text of an Envoy configuration.
 #[derive(Clone, Debug)]
 pub struct EnvoyConfig {
+    /// Envoy's own file, then those beside it.
+    files: Vec<File>,
+    /// Where they are, if not in one file alone.
+    folder: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    name: String,
     text: String,
 }
 
@@ -67,7 +77,44 @@ impl EnvoyConfig {
     /// The shipped file.
     pub fn shipped(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        Ok(Self { text })
+        Ok(Self::new(text))
+    }
+
+    fn new(text: String) -> Self {
+        let name = "envoy.yaml".to_owned();
+        Self {
+            files: vec![File { name, text }],
+            folder: None,
+        }
+    }
+
+    /// `envoy.yaml` in a folder and the files beside it, which say that they are in
+    /// `/etc/viewcache`.
+    pub fn installed(folder: &Path) -> Result<Self> {
+        let mut config = Self::shipped(&folder.join("envoy.yaml"))?;
+        for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".yaml") && name != "envoy.yaml" {
+                let text = std::fs::read_to_string(folder.join(&name))?;
+                config.files.push(File { name, text });
+            }
+        }
+        let here = format!("{}/", folder.display());
+        for file in &mut config.files {
+            file.text = file.text.replace("/etc/viewcache/", &here);
+        }
+        config.folder = Some(folder.to_owned());
+        Ok(config)
+    }
+
+    /// Writes the files, to where they came from if they are installed; says which one is Envoy's.
+    pub fn write(&self, otherwise: &Path) -> Result<PathBuf> {
+        let folder = self.folder.as_deref().unwrap_or(otherwise);
+        for File { name, text } in &self.files {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        }
+        Ok(folder.join("envoy.yaml"))
     }
 
     /// Replaces a literal that must be there once.
@@ -81,12 +128,19 @@ impl EnvoyConfig {
         count: usize,
         new: impl fmt::Display,
     ) -> Result<&mut Self> {
-        let found = self.text.matches(literal).count();
+        let found = self.count(literal);
         if found != count {
             bail!("the Envoy configuration has {literal:?} {found} times, expected {count}");
         }
-        self.text = self.text.replace(literal, &new.to_string());
+        for file in &mut self.files {
+            file.text = file.text.replace(literal, &new.to_string());
+        }
         Ok(self)
+    }
+
+    fn count(&self, literal: &str) -> usize {
+        let count = |file: &File| file.text.matches(literal).count();
+        self.files.iter().map(count).sum()
     }
 
     /// What viewers connect to.
@@ -94,9 +148,11 @@ impl EnvoyConfig {
         self.replace("{address: 0.0.0.0, port_value: 10000}", Socket(address))
     }
 
-    /// What the sidecar reads the origin through.
+    /// What the sidecar reads the origin through. Where it is a cluster's endpoint too, the same.
     pub fn egress(&mut self, address: SocketAddr) -> Result<&mut Self> {
-        self.replace("{address: 127.0.0.1, port_value: 10001}", Socket(address))
+        let shipped = "{address: 127.0.0.1, port_value: 10001}";
+        let count = self.count(shipped).max(1);
+        self.replace_all(shipped, count, Socket(address))
     }
 
     /// Envoy's own interface.
@@ -116,17 +172,32 @@ impl EnvoyConfig {
 
     /// The sidecars' data ports, as many as there are.
     pub fn sidecars(&mut self, addresses: &[SocketAddr]) -> Result<&mut Self> {
-        const INDENT: &str = "        ";
+        let shipped = "{address: 127.0.0.1, port_value: 7071}";
+        if let [only] = addresses {
+            let count = self.count(shipped).max(1);
+            return self.replace_all(shipped, count, Socket(*only));
+        }
+        let lines = || self.files.iter().flat_map(|file| file.text.lines());
+        let Some(line) = lines().find(|line| line.contains(shipped)) else {
+            bail!("the Envoy configuration has no {shipped:?}");
+        };
+        let indent = " ".repeat(line.len() - line.trim_start().len());
         let endpoint = |address: &dyn fmt::Display, node: usize| {
             format!(
-                "{INDENT}- endpoint: {{address: {{socket_address: {address}}}}}\n\
-                 {INDENT}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: node-{node}}}}}}}\n"
+                "{indent}- endpoint: {{address: {{socket_address: {address}}}}}\n\
+                 {indent}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: node-{node}}}}}}}\n"
             )
         };
-        let shipped = endpoint(&"{address: 127.0.0.1, port_value: 7071}", 0);
+        let shipped = endpoint(&shipped, 0);
         let nodes = addresses.iter().enumerate();
         let all: String = nodes.map(|(node, a)| endpoint(&Socket(*a), node)).collect();
         self.replace(&shipped, all)
+    }
+
+    /// A server that an example names, on its port 8080.
+    pub fn backend(&mut self, name: &str, address: SocketAddr) -> Result<&mut Self> {
+        let shipped = format!("{{address: {name}, port_value: 8080}}");
+        self.replace(&shipped, Socket(address))
     }
 
     /// The origin. With TLS it is asked under its own name, because its certificate and its
@@ -149,9 +220,9 @@ impl EnvoyConfig {
         )
     }
 
-    /// The text.
+    /// The text of Envoy's own file.
     pub fn text(&self) -> &str {
-        &self.text
+        self.files.first().map_or("", |file| &file.text)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod client;
 pub mod content;
 pub mod demo_origin;
 pub mod envoy_config;
+pub mod guide;
 pub mod http1;
 pub mod interrupt;
 pub mod management;

@@ -122,10 +122,9 @@ impl Stack {
 
     async fn start_envoy(&mut self) -> Result<()> {
         let config = self.envoy_config()?;
-        let path = self.folder.path().join("envoy.yaml");
-        fs::write(&path, &config)?;
+        let path = config.write(self.folder.path())?;
         if let Some(keep) = &self.options.keep_envoy_config {
-            fs::write(keep, &config).with_context(|| keep.display().to_string())?;
+            fs::write(keep, config.text()).with_context(|| keep.display().to_string())?;
         }
         let mut args = vec!["-c".to_owned(), path.display().to_string()];
         // Several Envoys on one machine would share a memory segment without the first. The
@@ -151,8 +150,8 @@ impl Stack {
         ready
     }
 
-    /// The shipped configuration with this stack's addresses.
-    fn envoy_config(&self) -> Result<String> {
+    /// The configuration with this stack's addresses.
+    fn envoy_config(&self) -> Result<EnvoyConfig> {
         let options = &self.options;
         let nodes: Vec<_> = self
             .ports
@@ -160,19 +159,26 @@ impl Stack {
             .iter()
             .map(|node| node.data.address)
             .collect();
-        let mut config = EnvoyConfig::shipped(&self.checkout.path("envoy/envoy.yaml"))?;
+        let mut config = match &options.own {
+            Some(own) => own.clone(),
+            None => {
+                let mut config = EnvoyConfig::shipped(&self.checkout.path("envoy/envoy.yaml"))?;
+                config
+                    .wasm(&self.checkout.product("viewcache.wasm")?)?
+                    .origin(&options.origin)?;
+                config
+            }
+        };
         config
             .ingress(self.ports.ingress.address)?
             .egress(self.ports.egress.address)?
             .admin(self.admin())?
-            .wasm(&self.checkout.product("viewcache.wasm")?)?
             .filter(&options.filter_json())?
-            .sidecars(&nodes)?
-            .origin(&options.origin)?;
+            .sidecars(&nodes)?;
         for (literal, new) in &options.edits {
             config.replace(literal, new)?;
         }
-        Ok(config.text().to_owned())
+        Ok(config)
     }
 
     /// What viewers connect to.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::envoy_config::OriginUrl;
+use crate::envoy_config::{EnvoyConfig, OriginUrl};
 
 /// How URLs become entities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -49,6 +49,8 @@ pub struct Options {
     pub sidecar_config: Option<PathBuf>,
     /// Where to leave the Envoy configuration that is run.
     pub keep_envoy_config: Option<PathBuf>,
+    /// What Envoy is started with instead of the shipped file. Its origin is set already.
+    pub own: Option<EnvoyConfig>,
     /// Literals of the Envoy configuration, each there once, and what to put in their place.
     pub edits: Vec<(String, String)>,
     /// Envoy's workers; one for each core otherwise.
@@ -72,6 +74,7 @@ impl Options {
             max_bytes: None,
             sidecar_config: None,
             keep_envoy_config: None,
+            own: None,
             edits: Vec::new(),
             concurrency: None,
             logs: Logs::Kept,

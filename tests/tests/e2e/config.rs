@@ -1,23 +1,34 @@
 //! The shipped configuration is valid, and a wrong one stops Envoy with a message that says why.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use e2e::checkout::Checkout;
 use e2e::envoy_config::EnvoyConfig;
 
-/// `envoy --mode validate` on the shipped file with this filter configuration.
-fn validate(filter: &str) -> (bool, String) {
-    let checkout = Checkout::find().unwrap();
-    let mut config = EnvoyConfig::shipped(&checkout.path("envoy/envoy.yaml")).unwrap();
-    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+/// The shipped file with this filter.
+pub(crate) fn shipped(wasm: &Path) -> EnvoyConfig {
+    let path = Checkout::find().unwrap().path("envoy/envoy.yaml");
+    let mut config = EnvoyConfig::shipped(&path).unwrap();
+    config.wasm(wasm).unwrap();
     config
-        .wasm(&checkout.product("viewcache.wasm").unwrap())
-        .unwrap();
+}
+
+/// The shipped file with this filter configuration.
+fn configured(filter: &str) -> (bool, String) {
+    let wasm = Checkout::find().unwrap().product("viewcache.wasm").unwrap();
+    let mut config = shipped(&wasm);
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
     config.filter(filter).unwrap().sidecars(&[address]).unwrap();
+    validate(&config)
+}
+
+/// What `envoy --mode validate` finds and says.
+pub(crate) fn validate(config: &EnvoyConfig) -> (bool, String) {
+    let checkout = Checkout::find().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("envoy.yaml");
-    std::fs::write(&path, config.text()).unwrap();
+    let path = config.write(folder.path()).unwrap();
     let output = Command::new(checkout.envoy().unwrap())
         .args([
             "--mode",
@@ -39,7 +50,7 @@ fn validate(filter: &str) -> (bool, String) {
 
 #[test]
 fn the_shipped_file_is_valid() {
-    let (valid, said) = validate(r#"{"profile": "generic"}"#);
+    let (valid, said) = configured(r#"{"profile": "generic"}"#);
     assert!(valid, "{said}");
     assert!(!said.contains("error"), "{said}");
 }
@@ -56,7 +67,7 @@ fn a_wrong_field_stops_envoy_and_is_named() {
             "profiles[0].path: \"films\"",
         ),
     ] {
-        let (valid, said) = validate(filter);
+        let (valid, said) = configured(filter);
         assert!(!valid, "{filter}: {said}");
         assert!(said.contains(named), "{filter}: {said}");
     }

@@ -1,5 +1,6 @@
 //! An origin, a stack in front of it, and viewers that compare every byte.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub(crate) const MIB: u64 = 1024 * KIB;
 pub(crate) struct World {
     pub(crate) origin: Origin,
     pub(crate) stack: Stack,
+    /// Where viewers connect if not to Envoy itself.
+    pub(crate) front: Option<SocketAddr>,
+    /// A folder that is there as long as this.
+    pub(crate) keep: Option<TempDir>,
 }
 
 /// A response that was read whole and whose bytes are the origin's.
@@ -71,12 +76,21 @@ impl World {
 
     /// A world whose stack is started with other options.
     pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        let origin = Origin::start().await.unwrap();
+        Self::before(Origin::start().await.unwrap(), change).await
+    }
+
+    /// The same before an origin that runs already.
+    pub(crate) async fn before(origin: Origin, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = Options::new(OriginUrl::http(origin.address()));
         options.concurrency = Some(2);
         change(&mut options);
         let stack = Stack::start(options).await.unwrap();
-        Self { origin, stack }
+        Self {
+            origin,
+            stack,
+            front: None,
+            keep: None,
+        }
     }
 
     /// Puts a well-behaved entity at a path.
@@ -92,7 +106,8 @@ impl World {
     }
 
     pub(crate) async fn try_open(&self, request: &Request) -> anyhow::Result<Response> {
-        let response = request.send(self.stack.ingress()).await?;
+        let to = self.front.unwrap_or(self.stack.ingress());
+        let response = request.send(to).await?;
         check_head(&response);
         Ok(response)
     }
