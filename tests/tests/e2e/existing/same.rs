@@ -1,0 +1,78 @@
+//! What the shipped configuration says stands in several files, since Envoy's files cannot include
+//! each other: it must say the same in all of them.
+
+use serde_json::Value;
+
+use super::shipped;
+
+const FILES: [&str; 6] = [
+    "envoy/envoy.yaml",
+    "envoy/existing/listeners.yaml",
+    "envoy/existing/clusters.yaml",
+    "envoy/examples/opt-in.yaml",
+    "envoy/kubernetes/envoy-gateway.yaml",
+    "envoy/kubernetes/istio.yaml",
+];
+
+/// The objects with this name, wherever they stand in a file.
+fn named(value: &Value, name: &str, found: &mut Vec<Value>) {
+    match value {
+        Value::Object(fields) => {
+            if value["name"] == name && (fields.contains_key("route") || is_cluster(value)) {
+                found.push(value.clone());
+            }
+            fields.values().for_each(|value| named(value, name, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| named(value, name, found)),
+        _ => {}
+    }
+}
+
+fn is_cluster(value: &Value) -> bool {
+    value.get("connect_timeout").is_some()
+}
+
+/// The same objects in all files, without what may differ.
+fn same(names: &[&str], least: usize, part: impl Fn(&mut Value) -> Value) {
+    let mut all: Vec<(&str, Value)> = Vec::new();
+    for file in FILES {
+        for document in serde_saphyr::from_multiple::<Value>(&shipped(file)).unwrap() {
+            for name in names {
+                let mut found = Vec::new();
+                named(&document, name, &mut found);
+                all.extend(found.iter_mut().map(|object| (file, part(object))));
+            }
+        }
+    }
+    assert!(least <= all.len(), "{names:?}: {} found", all.len());
+    for (file, value) in &all {
+        assert_eq!(*value, all[0].1, "{names:?} in {file}");
+    }
+}
+
+#[test]
+fn the_routes_to_the_sidecar_are_the_same_everywhere() {
+    for name in ["hit", "partial"] {
+        let other = format!("viewcache/{name}");
+        same(&[name, &other], 5, |route| {
+            assert_eq!(route["match"]["headers"][0]["string_match"]["exact"], name);
+            route["route"].take()
+        });
+    }
+}
+
+#[test]
+fn the_clusters_of_the_sidecar_are_the_same_everywhere() {
+    for name in ["viewcache_decide", "viewcache_ingest", "viewcache_serve"] {
+        same(&[name], 4, |cluster| {
+            let cluster = cluster.as_object_mut().unwrap();
+            // A pod's own sidecar has an address and no name.
+            cluster.remove("type");
+            cluster.remove("@type");
+            Value::Object(cluster.clone())
+        });
+    }
+    same(&["viewcache_serve_then_origin"], 4, |cluster| {
+        cluster["circuit_breakers"].take()
+    });
+}
