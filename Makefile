@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions bench micro simulate up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible bench micro simulate up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 9
@@ -40,6 +40,9 @@ e2e: build ## run only the tests against a real Envoy
 envoy-versions: build ## run the smoke tests, the guide's and the demo on every supported Envoy
 	@scripts/setup.sh envoys
 	@$(ENV) scripts/envoy-versions.sh
+
+reproducible: build ## build the filter again from another folder and compare
+	@scripts/reproducible.sh
 
 lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) cargo fmt --all --check

@@ -15,6 +15,8 @@ put() { # from, name
 }
 
 put "$CARGO_TARGET_DIR/wasm32-unknown-unknown/wasm/viewcache_filter.wasm" viewcache.wasm
+# What configurations name, and how much Envoy has to compile.
+sha256sum dist/viewcache.wasm | sed "s|\$| $(wc -c <dist/viewcache.wasm) bytes|"
 put "$CARGO_TARGET_DIR/release/viewcache-sidecar" viewcache-sidecar
 # The test package's programs: whatever it has.
 for source in tests/src/bin/*; do
