@@ -4,111 +4,21 @@
 mod listen;
 mod profiles;
 mod resolver;
+mod size;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use hyper::Uri;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use thiserror::Error;
 
 pub use listen::DataListen;
 pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
 pub use resolver::{Asks, ResolverTerms, WrittenResolver};
-
-/// A number of bytes, written `64MiB`, `2GiB` or plain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteSize(u64);
-
-impl ByteSize {
-    const UNITS: [(&'static str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-
-    /// The number of bytes.
-    pub const fn bytes(self) -> u64 {
-        self.0
-    }
-}
-
-impl FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let error = || format!("{text:?} is not a size such as \"64MiB\"");
-        let unit = Self::UNITS.iter().find(|(unit, _)| text.ends_with(unit));
-        let (digits, shift) = match unit {
-            Some((unit, shift)) => (&text[..text.len() - unit.len()], *shift),
-            None => (text, 0),
-        };
-        let number: u64 = digits.parse().map_err(|_| error())?;
-        number.checked_mul(1 << shift).map(Self).ok_or_else(error)
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = |(_, shift): &&(&str, u32)| self.0 != 0 && self.0.is_multiple_of(1 << shift);
-        match Self::UNITS.iter().rev().find(whole) {
-            Some((unit, shift)) => write!(f, "{}{unit}", self.0 >> shift),
-            None => write!(f, "{}", self.0),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
-
-/// How much of a disk is left free: a size, or a part of the whole written `2%`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinFree {
-    /// So many bytes.
-    Bytes(ByteSize),
-    /// So many hundredths of a percent.
-    Part(u16),
-}
-
-impl MinFree {
-    /// What is left free of a disk of `total` bytes.
-    pub const fn bytes(self, total: u64) -> u64 {
-        match self {
-            Self::Bytes(size) => size.0,
-            Self::Part(part) => total / 10_000 * part as u64,
-        }
-    }
-}
-
-impl FromStr for MinFree {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let error = || format!("{text:?} is not a size such as \"1GiB\" or a part such as \"2%\"");
-        let Some(number) = text.strip_suffix('%') else {
-            return text.parse().map(Self::Bytes).map_err(|_: String| error());
-        };
-        let percent: f64 = number.parse().map_err(|_| error())?;
-        if (0.0..100.0).contains(&percent) {
-            Ok(Self::Part((percent * 100.0).round() as u16))
-        } else {
-            Err(error())
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for MinFree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+pub use size::{ByteSize, MinFree};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -375,102 +285,4 @@ fn read(path: &Path) -> Result<Written, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(args: &[&str]) -> Written {
-        Written::try_parse_from([&["viewcache-sidecar"], args].concat()).unwrap()
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        let check = |text: &str, expect: Option<u64>| {
-            assert_eq!(
-                text.parse::<ByteSize>().ok().map(ByteSize::bytes),
-                expect,
-                "{text}"
-            );
-        };
-        check("64MiB", Some(64 << 20));
-        check("1024", Some(1024));
-        check("2TiB", Some(2 << 40));
-        check("64MB", None);
-        check("MiB", None);
-        check("-1", None);
-        check("99999999999TiB", None);
-        assert_eq!(ByteSize(64 << 20).to_string(), "64MiB");
-        assert_eq!(ByteSize(1000).to_string(), "1000");
-    }
-
-    #[test]
-    fn what_is_left_free_is_a_size_or_a_part() {
-        let check = |text: &str, expect: Option<u64>| {
-            let parsed = text.parse::<MinFree>().ok();
-            assert_eq!(parsed.map(|free| free.bytes(1_000_000)), expect, "{text}");
-        };
-        check("2%", Some(20_000));
-        check("0.5%", Some(5_000));
-        check("64KiB", Some(65_536));
-        check("0", Some(0));
-        check("100%", None);
-        check("-1%", None);
-        check("%", None);
-        check("NaN%", None);
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("viewcache.toml");
-        std::fs::write(&path, "max_bytes = \"1GiB\"\nlog = \"debug\"\n").unwrap();
-        let path = path.to_str().unwrap();
-        let config = Config::new(written(&["--config", path, "--max-bytes", "2GiB"])).unwrap();
-        assert_eq!(config.max_bytes.bytes(), 2 << 30);
-        assert_eq!(config.log, "debug");
-    }
-
-    #[test]
-    fn a_wrong_value_is_named() {
-        let check = |args: &[&str], expect: &str| {
-            assert_eq!(Config::new(written(args)).unwrap_err().to_string(), expect);
-        };
-        check(&["--max-bytes", "5"], "max_bytes: \"5\" is less than 1MiB");
-        check(
-            &["--egress", "https://x"],
-            "egress: \"https://x\" is not http://host:port",
-        );
-        check(
-            &["--data-listen", "0.0.0.0:1"],
-            "data_listen: \"0.0.0.0:1\" is not a loopback address: the data port is for Envoy alone",
-        );
-        let error = Written::try_parse_from(["x", "--max-bytes", "lots"]).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("\"lots\" is not a size such as \"64MiB\"")
-        );
-    }
-
-    #[test]
-    fn every_setting_is_in_the_readme() {
-        use clap::CommandFactory;
-        let readme = include_str!("../../README.md");
-        for argument in Written::command().get_arguments() {
-            let Some(flag) = argument.get_long().filter(|&long| long != "check-config") else {
-                continue;
-            };
-            assert!(readme.contains(&format!("| `--{flag} ")), "--{flag}");
-            let variable = format!("`VIEWCACHE_{}`", flag.replace('-', "_").to_uppercase());
-            assert!(readme.contains(&variable), "{variable}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("viewcache.toml");
-        std::fs::write(&path, "max_byte = \"1GiB\"\n").unwrap();
-        let error = Config::new(written(&["--config", path.to_str().unwrap()])).unwrap_err();
-        assert!(error.to_string().contains("max_byte"), "{error}");
-    }
-}
+mod tests;

@@ -1,0 +1,61 @@
+use super::*;
+
+fn written(args: &[&str]) -> Written {
+    Written::try_parse_from([&["viewcache-sidecar"], args].concat()).unwrap()
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("viewcache.toml");
+    std::fs::write(&path, "max_bytes = \"1GiB\"\nlog = \"debug\"\n").unwrap();
+    let path = path.to_str().unwrap();
+    let config = Config::new(written(&["--config", path, "--max-bytes", "2GiB"])).unwrap();
+    assert_eq!(config.max_bytes.bytes(), 2 << 30);
+    assert_eq!(config.log, "debug");
+}
+
+#[test]
+fn a_wrong_value_is_named() {
+    let check = |args: &[&str], expect: &str| {
+        assert_eq!(Config::new(written(args)).unwrap_err().to_string(), expect);
+    };
+    check(&["--max-bytes", "5"], "max_bytes: \"5\" is less than 1MiB");
+    check(
+        &["--egress", "https://x"],
+        "egress: \"https://x\" is not http://host:port",
+    );
+    check(
+        &["--data-listen", "0.0.0.0:1"],
+        "data_listen: \"0.0.0.0:1\" is not a loopback address: the data port is for Envoy alone",
+    );
+    let error = Written::try_parse_from(["x", "--max-bytes", "lots"]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("\"lots\" is not a size such as \"64MiB\"")
+    );
+}
+
+#[test]
+fn every_setting_is_in_the_readme() {
+    use clap::CommandFactory;
+    let readme = include_str!("../../../README.md");
+    for argument in Written::command().get_arguments() {
+        let Some(flag) = argument.get_long().filter(|&long| long != "check-config") else {
+            continue;
+        };
+        assert!(readme.contains(&format!("| `--{flag} ")), "--{flag}");
+        let variable = format!("`VIEWCACHE_{}`", flag.replace('-', "_").to_uppercase());
+        assert!(readme.contains(&variable), "{variable}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("viewcache.toml");
+    std::fs::write(&path, "max_byte = \"1GiB\"\n").unwrap();
+    let error = Config::new(written(&["--config", path.to_str().unwrap()])).unwrap_err();
+    assert!(error.to_string().contains("max_byte"), "{error}");
+}
