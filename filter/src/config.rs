@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
-use viewcache_protocol::Profile;
+use viewcache_protocol::{Profile, Secret, SecretError};
 
 use crate::head::ViewerPart;
 use crate::profile::Rules;
@@ -61,6 +61,9 @@ pub struct Config {
     /// The header field in which a trusted front-end names the channel of what is asked for.
     /// Default none: whatever viewers send is believed.
     pub channel_header: Option<String>,
+    /// What the sidecar knows Envoy by. Default none: then the sidecar takes what comes, and its
+    /// data port must be where nobody else reaches it.
+    pub secret: Option<Secret>,
     /// What mirroring may use.
     pub mirror: MirrorLimits,
 }
@@ -97,6 +100,7 @@ impl Default for Config {
                 ViewerPart::Header("user-agent".to_owned()),
             ],
             channel_header: None,
+            secret: None,
             mirror: MirrorLimits::default(),
         }
     }
@@ -139,6 +143,12 @@ pub enum ConfigError {
         /// The field that it must not be less than.
         other: &'static str,
     },
+    /// The secret is not text.
+    #[error("secret: is no text")]
+    NoText,
+    /// The secret is none. Its value is not told: messages end in logs.
+    #[error("secret: {0}")]
+    Secret(SecretError),
 }
 
 /// What was written. Fields are plain values here, so that a value of the wrong type is reported
@@ -158,6 +168,7 @@ struct Written {
     client_directives: Option<Value>,
     viewer: Option<Value>,
     channel_header: Option<Value>,
+    secret: Option<Value>,
     chunk_min: Option<Value>,
     chunk_max: Option<Value>,
     mirror_budget: Option<Value>,
@@ -290,6 +301,7 @@ impl Config {
             HEADER,
             |value| header(value).map(Some),
         )?;
+        config.secret = written.secret.as_ref().map(secret).transpose()?;
         Ok(config)
     }
 }

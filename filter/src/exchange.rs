@@ -127,7 +127,7 @@ impl Exchange {
         self.state = match (state, event) {
             (State::New, Event::Request(head)) => self.request(head, &mut effects),
             (State::Recalling(request, origin), Event::Recalled(recalled)) => {
-                recall(request, origin, &recalled, &mut effects)
+                self.recall(request, origin, &recalled, &mut effects)
             }
             (State::Asking(asking), Event::Decided(decided)) => {
                 let hit = matches!(decided, Ok(Decision::Hit { .. }));
@@ -214,9 +214,12 @@ impl Exchange {
                 let millis = remember_ms.filter(|_| self.config.remember);
                 let entity = wanted.key.id();
                 effects.extend(millis.map(|millis| Effect::Remember { entity, millis }));
-                (Counter::Hit, route(&wanted, Route::Hit, effects))
+                (Counter::Hit, self.route(&wanted, Route::Hit, effects))
             }
-            Decision::Partial => (Counter::Partial, route(&wanted, Route::Partial, effects)),
+            Decision::Partial => {
+                let state = self.route(&wanted, Route::Partial, effects);
+                (Counter::Partial, state)
+            }
             Decision::Miss {
                 forward,
                 grant: Some(grant),
@@ -248,6 +251,35 @@ impl Exchange {
         effects.push(Effect::Count(counter));
         effects.push(Effect::Resume);
         state
+    }
+
+    fn recall(
+        &self,
+        request: DecideRequest,
+        origin: OriginRequest,
+        recalled: &Recalled,
+        effects: &mut Vec<Effect>,
+    ) -> State {
+        if !recalled.is_hit(&request.wanted.key.id()) {
+            // It has no directives: those are asked for.
+            return ask(request, origin, false, effects);
+        }
+        effects.push(Effect::Count(Counter::Remembered));
+        self.route(&request.wanted, Route::Hit, effects)
+    }
+
+    /// Envoy picks the route anew when the request goes on, by these headers.
+    fn route(&self, wanted: &Wanted, route: Route, effects: &mut Vec<Effect>) -> State {
+        let headers = wanted.to_headers().into_iter();
+        effects.extend(headers.map(|(name, value)| Effect::SetRequestHeader(name, value)));
+        effects.push(Effect::SetRequestHeader(
+            header::ROUTE,
+            route.as_str().to_owned(),
+        ));
+        if self.config.secret.is_some() {
+            effects.push(Effect::ShowSecret);
+        }
+        State::Routed(route)
     }
 
     /// The sidecar's answer has its own Cache-Status and a header that says whose it is; without
@@ -294,31 +326,6 @@ fn ask(
 fn refuse(effects: &mut Vec<Effect>) -> State {
     effects.push(Effect::Refuse);
     State::Over
-}
-
-fn recall(
-    request: DecideRequest,
-    origin: OriginRequest,
-    recalled: &Recalled,
-    effects: &mut Vec<Effect>,
-) -> State {
-    if !recalled.is_hit(&request.wanted.key.id()) {
-        // It has no directives: those are asked for.
-        return ask(request, origin, false, effects);
-    }
-    effects.push(Effect::Count(Counter::Remembered));
-    route(&request.wanted, Route::Hit, effects)
-}
-
-/// Envoy picks the route anew when the request goes on, by these headers.
-fn route(wanted: &Wanted, route: Route, effects: &mut Vec<Effect>) -> State {
-    let headers = wanted.to_headers().into_iter();
-    effects.extend(headers.map(|(name, value)| Effect::SetRequestHeader(name, value)));
-    effects.push(Effect::SetRequestHeader(
-        header::ROUTE,
-        route.as_str().to_owned(),
-    ));
-    State::Routed(route)
 }
 
 fn failed(failure: Failure, effects: &mut Vec<Effect>) -> State {

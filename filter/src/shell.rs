@@ -246,6 +246,12 @@ impl Stream {
             Effect::SetRequestHeader(name, value) => {
                 host::set(MapType::HttpRequestHeaders, name, &value);
             }
+            Effect::ShowSecret => {
+                if let Some(secret) = &self.config.secret {
+                    let map = MapType::HttpRequestHeaders;
+                    host::set(map, header::SECRET, secret.reveal());
+                }
+            }
             Effect::Resume => {
                 if std::mem::take(&mut self.paused) {
                     host::resume();

@@ -4,6 +4,10 @@
 /// What every control header begins with.
 pub const PREFIX: &str = "x-viewcache-";
 
+/// On whatever Envoy sends to the sidecar and the sidecar to Envoy: the secret that they share, when
+/// they do.
+pub const SECRET: &str = "x-viewcache-secret";
+
 /// On a routed request: `hit` or `partial`. Its presence tells a routed request from a callout.
 pub const ROUTE: &str = "x-viewcache-route";
 /// The entity id in 32 hex digits: what both the routes and the callouts hash by.

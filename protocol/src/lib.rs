@@ -26,6 +26,7 @@ pub mod header;
 pub mod message;
 pub mod profile;
 pub mod range;
+pub mod secret;
 pub mod transfer;
 pub mod vary;
 
@@ -41,5 +42,6 @@ pub use message::{
 };
 pub use profile::{Allowance, OwnProfile, Profile};
 pub use range::{ByteRange, RangeError, RangeSpec};
+pub use secret::{Secret, SecretError};
 pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, date, stored_headers};
 pub use vary::Selecting;

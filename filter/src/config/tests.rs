@@ -21,6 +21,7 @@ fn every_field_is_read() {
         "decide_cluster": "d", "ingest_cluster": "i",
         "decide_timeout": "50ms", "ingest_timeout": "1m", "remember": false, "client_directives": false,
         "viewer": ["cookie:s", "header:x-user", "address"], "channel_header": "x-channel",
+        "secret": "0123456789abcdef",
         "chunk_min": "1KiB", "chunk_max": "4MiB", "mirror_budget": "1GiB", "max_mirrors": 3
     }"#;
     let expect = Config {
@@ -40,6 +41,7 @@ fn every_field_is_read() {
             ViewerPart::Address,
         ],
         channel_header: Some("x-channel".to_owned()),
+        secret: "0123456789abcdef".parse().ok(),
         mirror: MirrorLimits {
             chunk_min: 1024,
             chunk_max: 4 << 20,
@@ -136,6 +138,21 @@ fn an_error_names_field_and_value() {
 }
 
 #[test]
+fn a_secret_is_named_in_no_message() {
+    let check = |written: &str, expect: &str| {
+        let text = format!(r#"{{"secret": {written}}}"#);
+        let error = Config::parse(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{written}: {error}");
+        assert!(!error.contains("hush"), "{error}");
+    };
+    check(r#""hush""#, "secret: has 4 characters, not 16 to 256");
+    check(r#""hush hush hush hush""#, "secret: has another character");
+    check(r#"["hush-hush-hush-hush"]"#, "secret: is no text");
+    let config = Config::parse(br#"{"secret": "hush-hush-hush-hush"}"#).unwrap();
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+#[test]
 fn text_that_is_not_utf8_is_an_error() {
     assert!(Config::parse(b"{\"profile\": \"\xff\"}").is_err());
 }
@@ -156,7 +173,7 @@ fn every_field_is_in_the_readme() {
     // serde names the known fields when it meets an unknown one.
     let error = Config::parse(br#"{"unknown": 1}"#).unwrap_err().to_string();
     let fields: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
-    assert_eq!(fields.len(), 16, "{error}");
+    assert_eq!(fields.len(), 17, "{error}");
     for field in fields {
         assert!(readme.contains(&format!("| `{field}` |")), "{field}");
     }

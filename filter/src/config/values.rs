@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use viewcache_protocol::Profile;
+use viewcache_protocol::{Profile, Secret};
 
-use super::{MAX_BUDGET, MAX_CHUNK, MIN_SIZE};
+use super::{ConfigError, MAX_BUDGET, MAX_CHUNK, MIN_SIZE};
 use crate::head::ViewerPart;
 
 pub(super) const PROFILE: &str = "a profile: \"generic\" or \"youtube\"";
@@ -124,4 +124,10 @@ pub(super) fn viewer(value: &Value) -> Option<Vec<ViewerPart>> {
     };
     let parts: Option<Vec<ViewerPart>> = strings(value)?.into_iter().map(part).collect();
     parts.filter(|parts| !parts.is_empty())
+}
+
+/// Its value is in no message: those end in logs.
+pub(super) fn secret(value: &Value) -> Result<Secret, ConfigError> {
+    let text = value.as_str().ok_or(ConfigError::NoText)?;
+    text.parse().map_err(ConfigError::Secret)
 }

@@ -58,6 +58,8 @@ pub enum Effect {
     Distrust,
     /// Set a control header; always before [`Effect::Resume`], after which it would be too late.
     SetRequestHeader(&'static str, String),
+    /// Show the sidecar the secret in a header; likewise before [`Effect::Resume`].
+    ShowSecret,
     /// Let the paused request go on.
     Resume,
     /// Remove a control header that the viewer need not see.

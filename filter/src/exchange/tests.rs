@@ -145,6 +145,10 @@ impl Script {
     }
 }
 
+fn key() -> EntityKey {
+    "generic:http://a/v".parse().unwrap()
+}
+
 fn annotate(value: &str) -> Effect {
     Effect::Annotate(value.to_owned())
 }
@@ -248,6 +252,45 @@ fn a_hit_and_a_partial_go_to_the_sidecar() {
         let removed = Effect::RemoveResponseHeader("x-viewcache-served".to_owned());
         assert_eq!(script.on(Event::Response(&answer)), [removed]);
         script.assert_over();
+    }
+}
+
+#[test]
+fn what_is_routed_shows_the_secret() {
+    let config = Config {
+        secret: "0123456789abcdef".parse().ok(),
+        ..Config::default()
+    };
+    let recalled = Recalled {
+        slot: Some(crate::remembered::hit(&key().id(), 1000, 500)),
+        distrust: None,
+        now: 1000,
+    };
+    let script = |recalled| Script {
+        exchange: Exchange::new(Rc::new(config.clone()), Rc::default()),
+        recalled,
+        ..Script::new()
+    };
+    let shows = |effects: &[Effect]| effects.contains(&Effect::ShowSecret);
+    for decision in [HIT, Decision::Partial] {
+        let mut asking = script(Recalled::default());
+        assert!(!shows(&asking.on(Event::Request(&get(&[])))));
+        let effects = asking.on(Event::Decided(Ok(decision)));
+        // Afterwards it would be too late.
+        let ends = [Effect::ShowSecret, Effect::Resume];
+        let of_these = effects.iter().filter(|effect| ends.contains(effect));
+        assert_eq!(of_these.cloned().collect::<Vec<_>>(), ends);
+    }
+    assert!(shows(&script(recalled).on(Event::Request(&get(&[])))));
+    // What goes to the origin does not.
+    let miss = Decision::Miss {
+        forward: ForwardToken::UriMiss,
+        grant: None,
+    };
+    for decided in [Ok(miss), Err(Failure::Timeout)] {
+        let mut asking = script(Recalled::default());
+        asking.on(Event::Request(&get(&[])));
+        assert!(!shows(&asking.on(Event::Decided(decided))));
     }
 }
 

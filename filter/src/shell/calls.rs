@@ -1,8 +1,11 @@
 //! The callouts: which cluster they go to and what becomes of one that cannot be sent.
 
+use std::time::Duration;
+
 use log::{debug, warn};
 use proxy_wasm::types::Status;
 use serde::Serialize;
+use viewcache_protocol::header;
 use viewcache_protocol::message::{DECIDE_PATH, DecideRequest};
 
 use super::{Call, Stream, host};
@@ -15,7 +18,7 @@ impl Stream {
         let (cluster, timeout) = (&self.config.decide_cluster, self.config.decide_timeout);
         let failure = match serde_json::to_vec(request) {
             Ok(body) => {
-                match host::post(cluster, DECIDE_PATH, &node, &[host::JSON], &body, timeout) {
+                match self.post(cluster, DECIDE_PATH, &node, &[host::JSON], &body, timeout) {
                     Ok(token) => {
                         self.calls.insert(token, Call::Decide);
                         return None;
@@ -36,13 +39,8 @@ impl Stream {
     /// lost to the breakers that bound the memory of chunks, so it goes where decisions go.
     pub(super) fn tell(&self, path: &str, node: &str, message: &impl Serialize) -> Option<u32> {
         let body = serde_json::to_vec(message).ok()?;
-        self.post(
-            &self.config.decide_cluster,
-            path,
-            node,
-            &[host::JSON],
-            &body,
-        )
+        let cluster = &self.config.decide_cluster;
+        self.send_on(cluster, path, node, &[host::JSON], &body)
     }
 
     pub(super) fn ingest(
@@ -52,10 +50,11 @@ impl Stream {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<u32> {
-        self.post(&self.config.ingest_cluster, path, node, headers, body)
+        let cluster = &self.config.ingest_cluster;
+        self.send_on(cluster, path, node, headers, body)
     }
 
-    fn post(
+    fn send_on(
         &self,
         cluster: &str,
         path: &str,
@@ -63,15 +62,25 @@ impl Stream {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<u32> {
-        let sent = host::post(
-            cluster,
-            path,
-            node,
-            headers,
-            body,
-            self.config.ingest_timeout,
-        );
+        let timeout = self.config.ingest_timeout;
+        let sent = self.post(cluster, path, node, headers, body, timeout);
         sent.inspect_err(|status| debug!("{path} not sent: {status:?}"))
             .ok()
+    }
+
+    /// Every callout goes through here, and shows the secret.
+    fn post(
+        &self,
+        cluster: &str,
+        path: &str,
+        node: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<u32, Status> {
+        let secret = self.config.secret.as_ref();
+        let secret = secret.map(|secret| (header::SECRET, secret.reveal()));
+        let headers: Vec<_> = headers.iter().copied().chain(secret).collect();
+        host::post(cluster, path, node, &headers, body, timeout)
     }
 }

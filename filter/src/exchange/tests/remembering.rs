@@ -11,10 +11,6 @@ const MEMORABLE_HIT: Decision = Decision::Hit {
     remember_ms: Some(3000),
 };
 
-fn key() -> EntityKey {
-    "generic:http://a/v".parse().unwrap()
-}
-
 /// One that is told that its entity is a hit for 3 seconds.
 fn remembering() -> Script {
     let mut script = Script::new();
