@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod catalogue;
 pub mod completion;
 pub mod config;
