@@ -1,7 +1,9 @@
 //! Flags, environment and `viewcache.toml` → [`Config`]. Everything is checked here, before a port
 //! is bound.
 
+mod access;
 mod listen;
+mod private;
 mod profiles;
 mod resolver;
 mod size;
@@ -14,8 +16,11 @@ use clap::{Parser, Subcommand};
 use hyper::Uri;
 use serde::Deserialize;
 use thiserror::Error;
+use viewcache_protocol::SecretError;
 
+pub use access::{AccessTerms, TokensFile, TokensFileError, VARIABLES, WrittenTokens};
 pub use listen::DataListen;
+pub use private::Hidden;
 pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
 pub use resolver::{Asks, ResolverTerms, WrittenResolver};
 pub use size::{ByteSize, MinFree};
@@ -36,7 +41,9 @@ pub enum LogFormat {
 #[command(
     name = "viewcache-sidecar",
     version,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = "Secrets have no flags, which every user of a machine can see, but variables: \
+                  VIEWCACHE_SECRET, VIEWCACHE_READ_TOKEN, VIEWCACHE_ADMIN_TOKEN."
 )]
 pub struct Cli {
     /// How to run.
@@ -83,14 +90,42 @@ pub struct Written {
     #[arg(long, env = "VIEWCACHE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where Envoy reaches the cache; for Envoy alone, so loopback or `unix:/path`
-    /// [default: 127.0.0.1:7071].
+    /// Where Envoy reaches the cache; for Envoy alone, so loopback or `unix:/path`, or else a
+    /// secret [default: 127.0.0.1:7071].
     #[arg(long, env = "VIEWCACHE_DATA_LISTEN", value_name = "ADDR")]
     pub data_listen: Option<DataListen>,
 
-    /// Where people reach the REST API and the metrics [default: 127.0.0.1:7070].
+    /// Where people reach the REST API and the metrics; loopback, or else tokens
+    /// [default: 127.0.0.1:7070].
     #[arg(long, env = "VIEWCACHE_MANAGE_LISTEN", value_name = "ADDR")]
     pub manage_listen: Option<SocketAddr>,
+
+    /// A file with the bearer tokens of the management port, one a line: `read TOKEN` or
+    /// `admin TOKEN`. It is read again when it changes.
+    #[arg(long, env = "VIEWCACHE_TOKENS_FILE", value_name = "FILE")]
+    pub tokens_file: Option<PathBuf>,
+
+    /// Tokens in the file, and of the environment.
+    #[arg(skip)]
+    pub tokens: WrittenTokens,
+
+    /// Names under which the management port is reached, beside localhost and its address.
+    #[arg(
+        long,
+        env = "VIEWCACHE_ALLOWED_HOSTS",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    pub allowed_hosts: Option<Vec<String>>,
+
+    /// A file with the secret that Envoy shows the data port, and the sidecar Envoy's egress
+    /// listener.
+    #[arg(long, env = "VIEWCACHE_SECRET_FILE", value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+
+    /// The secret itself, in the file or of the environment.
+    #[arg(skip)]
+    pub secret: Option<Hidden>,
 
     /// Envoy's egress listener, the only way to the origin [default: http://127.0.0.1:10001].
     #[arg(long, env = "VIEWCACHE_EGRESS", value_name = "URL")]
@@ -141,6 +176,8 @@ pub struct Config {
     pub data_listen: DataListen,
     /// The management port.
     pub manage_listen: SocketAddr,
+    /// Who may use the two ports.
+    pub access: AccessTerms,
     /// Envoy's egress listener.
     pub egress: Uri,
     /// The most disk that stored bytes may take.
@@ -167,12 +204,21 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("config: {0}: {1}")]
     Unreadable(PathBuf, std::io::Error),
-    /// The file is not TOML with known keys.
-    #[error("config: {0}: {1}")]
-    Malformed(PathBuf, Box<toml::de::Error>),
+    /// The file is not TOML with known keys. The line is not shown: it may have a secret in it.
+    #[error("config: {0}: line {1}: {2}")]
+    Malformed(PathBuf, usize, String),
     /// The filter's configuration is wrong.
     #[error("filter_config: {0}: {1}")]
     Filter(PathBuf, viewcache_filter::config::ConfigError),
+    /// A secret or token is none. Its value is not told: messages end in logs.
+    #[error("{0}: {1}")]
+    Secret(Cow<'static, str>, SecretError),
+    /// What the filter shows is not what is demanded.
+    #[error("filter_config: its secret is another than the sidecar's")]
+    OtherSecret,
+    /// A file with secrets cannot be used.
+    #[error("{0}")]
+    Private(String),
     /// A setting has a value that cannot be used.
     #[error("{0}: {1:?} {2}")]
     Value(Cow<'static, str>, String, &'static str),
@@ -188,6 +234,7 @@ impl Config {
             Some(path) => read(path)?,
             None => Written::default(),
         };
+        let access = AccessTerms::read(&written, &file)?;
         let egress_text = written
             .egress
             .or(file.egress)
@@ -215,6 +262,7 @@ impl Config {
                 .manage_listen
                 .or(file.manage_listen)
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7070))),
+            access,
             egress,
             max_bytes: written
                 .max_bytes
@@ -257,17 +305,30 @@ impl Config {
             1 << 20,
             "is less than 1MiB",
         )?;
-        if let DataListen::Tcp(address) = &self.data_listen
-            && !address.ip().is_loopback()
-        {
-            let expected = "is not a loopback address: the data port is for Envoy alone";
-            return Err(ConfigError::Value(
-                "data_listen".into(),
-                self.data_listen.to_string(),
-                expected,
-            ));
-        }
+        self.check_access()?;
         Ok(self)
+    }
+    /// Each port is where nobody but this machine's users reaches it, or knows who calls.
+    fn check_access(&self) -> Result<(), ConfigError> {
+        let here = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        let error = |name: &'static str, address: &SocketAddr, expected| {
+            ConfigError::Value(name.into(), address.to_string(), expected)
+        };
+        if let DataListen::Tcp(address) = &self.data_listen
+            && !here(address)
+            && self.access.secret.is_none()
+        {
+            let expected = "is not a loopback address, and there is no secret to know Envoy by";
+            return Err(error("data_listen", address, expected));
+        }
+        if !here(&self.manage_listen) && self.access.all_tokens().is_empty() {
+            let expected = "is not a loopback address, and there are no tokens to know people by";
+            return Err(error("manage_listen", &self.manage_listen, expected));
+        }
+        match (&self.filter.secret, &self.access.secret) {
+            (Some(filter), Some(secret)) if filter != secret => Err(ConfigError::OtherSecret),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -281,7 +342,11 @@ fn filter(path: PathBuf) -> Result<viewcache_filter::config::Config, ConfigError
 fn read(path: &Path) -> Result<Written, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed(path.to_owned(), Box::new(error)))
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = 1 + before.unwrap_or_default().matches('\n').count();
+        ConfigError::Malformed(path.to_owned(), line, error.message().to_owned())
+    })
 }
 
 #[cfg(test)]

@@ -2,27 +2,27 @@
 //! on the same port; a routed request is known by its control header, which no viewer can send.
 
 mod callout;
-mod listener;
+mod gate;
 mod routed;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Buf;
 use futures_util::Stream;
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use viewcache_protocol::header;
+use viewcache_protocol::{Secret, header};
 use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
+use crate::connections;
+use crate::listener::Listener;
 use crate::service::Service;
-pub use listener::DataListener;
+
+use gate::Gate;
 
 /// A request as it came in.
 struct Request<S> {
@@ -35,12 +35,12 @@ struct Request<S> {
 
 /// Accepts connections until `stop` is ready, and then lets exchanges in flight end.
 pub(crate) async fn serve(
-    listener: DataListener,
+    listener: Listener,
     service: Arc<Service>,
+    secret: Option<Secret>,
     stop: impl Future<Output = ()>,
 ) {
-    let connections = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(stop);
+    let gate = Arc::new(Gate::new(secret, Arc::clone(&service.metrics)));
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let routes = warp::method()
         .and(warp::path::full())
@@ -63,32 +63,9 @@ pub(crate) async fn serve(
                 .await
             }
         });
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stop => break,
-        };
-        let stream = match accepted {
-            Ok(stream) => stream,
-            Err(error) => {
-                // Out of file descriptors, most likely; closing connections give some back.
-                tracing::error!(%error, "data port: accept");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(warp::service(routes.clone()));
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "data port: connection");
-            }
-        });
-    }
-    connections.shutdown().await;
+    let guard = move |request: &_| gate.guard(request);
+    let routes = TowerToHyperService::new(warp::service(routes));
+    connections::serve("data", listener, guard, routes, stop).await;
 }
 
 async fn answer<S, B>(service: &Arc<Service>, request: Request<S>) -> Response

@@ -6,6 +6,7 @@ pub mod access;
 pub mod catalogue;
 pub mod completion;
 pub mod config;
+mod connections;
 mod data_plane;
 pub mod delivery;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod extents;
 pub mod fills;
 pub mod freshness;
 pub mod itags;
+mod listener;
 pub mod live;
 pub mod lower;
 mod management;
@@ -30,6 +32,7 @@ pub mod resolver;
 pub mod service;
 pub mod store;
 pub mod terms;
+mod throttle;
 pub mod turnover;
 pub mod watchers;
 
@@ -40,9 +43,12 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use access::Hosts;
 use config::Config;
-pub use data_plane::DataListener;
+pub use listener::Listener;
+use management::Access;
 use service::Service;
 
 /// How often changed records are written and idle entities let go of.
@@ -56,13 +62,20 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the data folder cannot be used.
 pub async fn run(
-    data: DataListener,
+    data: Listener,
     manage: TcpListener,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let terms = config.access.clone();
     let open = tokio::task::spawn_blocking(move || Service::open(&config));
     let service = open.await.context("open the data folder")??;
+    for warning in &terms.warnings {
+        tracing::warn!("{warning}");
+    }
+    let hosts = Hosts::new(manage.local_addr()?.ip(), &terms.allowed_hosts);
+    let access = Access::new(hosts, terms.all_tokens(), Arc::clone(&service.metrics));
+    let access = Arc::new(access);
     tracing::info!(data = %data.local()?, manage = %manage.local_addr()?, "ready");
     let (stop, stopped) = watch::channel(());
     let stopped = || {
@@ -70,8 +83,21 @@ pub async fn run(
         // The sender's end is the signal as well.
         async move { drop(stopped.changed().await) }
     };
-    let data_plane = tokio::spawn(data_plane::serve(data, Arc::clone(&service), stopped()));
-    let management = tokio::spawn(management::serve(manage, Arc::clone(&service), stopped()));
+    let data_plane = tokio::spawn(data_plane::serve(
+        data,
+        Arc::clone(&service),
+        terms.secret,
+        stopped(),
+    ));
+    let management = tokio::spawn(management::serve(
+        manage,
+        Arc::clone(&service),
+        Arc::clone(&access),
+        stopped(),
+    ));
+    let following = terms
+        .tokens_file
+        .map(|(file, _)| tokio::spawn(access.follow(file, terms.tokens)));
     let housekeeping = tokio::spawn(persist_regularly(Arc::clone(&service)));
     let resuming = Arc::clone(&service);
     tokio::task::spawn_blocking(move || resuming.resume_downloads()).await?;
@@ -86,6 +112,7 @@ pub async fn run(
         tracing::warn!("responses in flight are cut");
     }
     housekeeping.abort();
+    following.inspect(JoinHandle::abort);
     let last = Arc::clone(&service);
     tokio::task::spawn_blocking(move || last.persist()).await?;
     Ok(())

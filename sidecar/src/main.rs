@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use viewcache_sidecar::config::{Cli, Command, Config, LogFormat};
-use viewcache_sidecar::{DataListener, store};
+use viewcache_sidecar::{Listener, store};
 
 /// Bad usage, by the convention of sysexits.
 const USAGE: u8 = 64;
@@ -28,6 +28,9 @@ fn main() -> ExitCode {
         return check(&data, repair);
     }
     let check_only = written.check_config;
+    // One that is no text is no secret either, and is told so: it must not count as none.
+    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    let written = written.with_variables(variable);
     let config = match Config::new(written) {
         Ok(config) => config,
         Err(error) => {
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
         return ExitCode::from(USAGE);
     };
     if check_only {
+        for warning in &config.access.warnings {
+            eprintln!("viewcache-sidecar: warning: {warning}");
+        }
         return ExitCode::SUCCESS;
     }
     let logs = tracing_subscriber::fmt()
@@ -101,7 +107,7 @@ fn check(data: &Path, repair: bool) -> ExitCode {
 
 #[tokio::main]
 async fn start(config: Config) -> anyhow::Result<()> {
-    let data = DataListener::bind(&config.data_listen).await;
+    let data = Listener::bind(&config.data_listen).await;
     let data = data.with_context(|| format!("data_listen: {}", config.data_listen))?;
     let manage = TcpListener::bind(config.manage_listen).await;
     let manage = manage.with_context(|| format!("manage_listen: {}", config.manage_listen))?;

@@ -1,5 +1,6 @@
 //! The management port: REST under `/v1`, metrics and health.
 
+mod access;
 mod catalogue;
 mod downloads;
 mod entity;
@@ -9,6 +10,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use viewcache_protocol::EntityId;
@@ -16,9 +18,13 @@ use warp::reject::{LengthRequired, MethodNotAllowed, PayloadTooLarge};
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
+use crate::connections;
 use crate::error::Error;
+use crate::listener::Listener;
 use crate::service::Service;
 use crate::store::StoreError;
+
+pub(crate) use access::Access;
 
 /// What is written of one thing is small; whatever is longer is something else.
 const MAX_BODY: u64 = 64 << 10;
@@ -52,16 +58,18 @@ impl Problem {
 pub(crate) async fn serve(
     listener: TcpListener,
     service: Arc<Service>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    access: Arc<Access>,
+    stop: impl Future<Output = ()>,
 ) {
-    warp::serve(routes(service))
-        .incoming(listener)
-        .graceful(stop)
-        .run()
-        .await;
+    let guard = move |request: &_| access.guard(request);
+    let routes = routes(service).with(warp::reply::with::headers(access::guarded()));
+    let routes = TowerToHyperService::new(warp::service(routes));
+    connections::serve("management", Listener::Tcp(listener), guard, routes, stop).await;
 }
 
-fn routes(service: Arc<Service>) -> impl Filter<Extract = impl Reply, Error = Infallible> + Clone {
+fn routes(
+    service: Arc<Service>,
+) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
     let with = move || {
         let service = Arc::clone(&service);
         warp::any().map(move || Arc::clone(&service))

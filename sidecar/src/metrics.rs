@@ -41,6 +41,10 @@ pub struct Metrics {
     pub declines: Family<Labels, Counter>,
     /// Entities worth completing that are not completed, by reason.
     pub withheld: Family<Labels, Counter>,
+    /// Requests that a port has not let in, by reason.
+    pub denied: Family<Labels, Counter>,
+    /// Changes of the file of tokens, by whether it could be used.
+    pub token_reads: Family<Labels, Counter>,
     /// Responses cut because the origin could not give the rest.
     pub cuts: Counter,
 }
@@ -79,6 +83,8 @@ impl Default for Metrics {
         let withheld = family("not_completed", "Entities worth completing that are not");
         let resolved = family("resolved", "Answers of the resolver");
         let admissions = family("admissions", "Entities found worth keeping");
+        let denied = family("denied_requests", "Requests that were not let in");
+        let token_reads = family("token_reads", "Changes of the file of tokens");
         Self {
             registry: Arc::new(registry),
             decisions,
@@ -95,6 +101,8 @@ impl Default for Metrics {
             evictions,
             declines,
             withheld,
+            denied,
+            token_reads,
             cuts,
         }
     }

@@ -16,7 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
-use viewcache_protocol::{OriginRequest, Selecting, Validator, vary};
+use viewcache_protocol::{OriginRequest, Secret, Selecting, Validator, header, vary};
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
@@ -63,6 +63,8 @@ impl<'a> Under<'a> {
 pub struct Origin {
     client: Client<HttpConnector, Empty<Bytes>>,
     egress: String,
+    /// What the egress listener knows the sidecar by.
+    secret: Option<HeaderValue>,
 }
 
 /// What of a viewer's request a request of our own needs.
@@ -175,8 +177,9 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 impl Origin {
-    /// `egress` is the base URL of Envoy's egress listener, such as `http://127.0.0.1:10001`.
-    pub fn new(egress: &Uri) -> Self {
+    /// `egress` is the base URL of Envoy's egress listener, such as `http://127.0.0.1:10001`, and
+    /// `secret` what is shown to it.
+    pub fn new(egress: &Uri, secret: Option<&Secret>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(1)));
@@ -189,6 +192,11 @@ impl Origin {
         Self {
             client,
             egress: format!("http://{authority}"),
+            secret: secret.and_then(|secret| {
+                let mut value = HeaderValue::from_str(secret.reveal()).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            }),
         }
     }
 
@@ -208,6 +216,9 @@ impl Origin {
         request = request
             .header(HOST, &asker.authority)
             .header(ACCEPT_ENCODING, "identity");
+        if let Some(secret) = &self.secret {
+            request = request.header(header::SECRET, secret);
+        }
         if let Some(range) = range {
             request = request.header(RANGE, range);
         }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
-use crate::config::{Asks, ResolverTerms};
+use crate::config::{Asks, ResolverTerms, VARIABLES};
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 << 10;
@@ -136,7 +136,12 @@ async fn run(parts: &[String], video_id: &str, itag: &str) -> Result<Vec<u8>, Re
     let failed = |error: &dyn ToString| {
         ResolveError::Unreachable(format!("{program}: {}", error.to_string()))
     };
-    let mut child = tokio::process::Command::new(&program)
+    let mut command = tokio::process::Command::new(&program);
+    // What may be known of the ports is none of its business.
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
+    let mut child = command
         .args(filled)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -19,7 +19,6 @@ mod room;
 mod shares;
 mod spool;
 mod table;
-mod throttle;
 mod variants;
 mod write;
 mod writers;
@@ -44,6 +43,7 @@ use crate::origin::Origin;
 use crate::policy::Policy;
 use crate::resolver::Resolver;
 use crate::store::{Patience, Store, StoreError, millis};
+use crate::throttle::Throttle;
 use crate::turnover::Turnover;
 use completion::Completions;
 pub use completion::Progress;
@@ -62,7 +62,6 @@ use shares::Shares;
 pub use shares::StreamShare;
 use spool::Spools;
 use table::Table;
-use throttle::Throttle;
 pub use variants::Purged;
 use writers::Writers;
 
@@ -176,7 +175,7 @@ impl Service {
             bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
-            origin: Origin::new(&config.egress),
+            origin: Origin::new(&config.egress, config.access.secret.as_ref()),
             metrics: Arc::new(Metrics::default()),
             writers,
             store,

@@ -14,12 +14,19 @@ pub async fn get(from: SocketAddr, target: &str) -> Result<String> {
 
 /// A call and the status that it must have.
 pub async fn call(method: &str, to: SocketAddr, target: &str, status: u16) -> Result<String> {
-    exchange(method, target, Request::new(method, target), to, status).await
+    exchange(method, target, request(method, to, target), to, status).await
+}
+
+/// A request by the address that it goes to: the sidecar does not answer for the names of others.
+pub fn request(method: &str, to: SocketAddr, target: &str) -> Request {
+    Request::new(method, target).host(&to.to_string())
 }
 
 /// A call with a JSON body, expecting 200.
 pub async fn send(method: &str, to: SocketAddr, target: &str, body: &Value) -> Result<String> {
-    let request = Request::new(method, target).body(&body.to_string());
+    let request = request(method, to, target)
+        .field("content-type", "application/json")
+        .body(&body.to_string());
     exchange(method, target, request, to, 200).await
 }
 

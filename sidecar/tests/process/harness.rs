@@ -1,6 +1,6 @@
 //! A sidecar in this process, spoken to over HTTP.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use viewcache_protocol::{
     Begin, ByteRange, ChunkHead, DecideRequest, Decision, End, EntityKey, FillId, Generation,
     GenerationId, Outcome, PROTOCOL_VERSION, Profile, Validator, Wanted,
 };
-use viewcache_sidecar::DataListener;
+use viewcache_sidecar::Listener;
 use viewcache_sidecar::config::{Config, DataListen, Written};
 use viewcache_sidecar::store::{self, Problem, Report, StoreError};
 
@@ -41,6 +41,10 @@ pub(crate) struct Sidecar {
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
     client: Client<HttpConnector, Full<Bytes>>,
+    /// What is shown to the data port.
+    pub(crate) secret: Option<&'static str>,
+    /// And to the management port.
+    pub(crate) token: Option<&'static str>,
 }
 
 /// What a routed request got.
@@ -120,7 +124,7 @@ pub(crate) fn generation(version: u64, complete_length: u64) -> Generation {
 }
 
 /// A `begin` of the entity.
-fn begin(living: &Generation, start: u64, end: u64) -> Begin {
+pub(crate) fn begin(living: &Generation, start: u64, end: u64) -> Begin {
     let headers = [
         ("content-type", "video/mp4"),
         ("cache-control", "max-age=600"),
@@ -141,6 +145,16 @@ fn begin(living: &Generation, start: u64, end: u64) -> Begin {
 
 impl Sidecar {
     pub(crate) async fn start(dir: &Path, origin: SocketAddr, flags: &[&str]) -> Self {
+        Self::start_in(dir, origin, flags, &[]).await
+    }
+
+    /// With these variables in the environment.
+    pub(crate) async fn start_in(
+        dir: &Path,
+        origin: SocketAddr,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let egress = format!("http://{origin}");
         let dir: PathBuf = dir.to_owned();
         let args = [
@@ -151,8 +165,12 @@ impl Sidecar {
             dir.to_str().unwrap(),
         ];
         let written = Written::try_parse_from([&args, flags].concat()).unwrap();
+        let written = written.with_variables(|name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, text)| (*text).to_owned())
+        });
         let config = Config::new(written).unwrap();
-        let data = DataListener::bind_any().await.unwrap();
+        let data = Listener::bind_any().await.unwrap();
         let DataListen::Tcp(data_address) = data.local().unwrap() else {
             unreachable!("a free port is asked for");
         };
@@ -166,6 +184,8 @@ impl Sidecar {
                 stopped.await.ok();
             })),
             client: Client::builder(TokioExecutor::new()).build_http(),
+            secret: None,
+            token: None,
         };
         let ready = sidecar.manage("GET", "/readyz").await;
         assert_eq!(ready.status, 200);
@@ -182,9 +202,19 @@ impl Sidecar {
 
     /// One that runs in a process of its own, which can be killed.
     pub(crate) async fn spawn(dir: &Path, origin: SocketAddr, flags: &[&str]) -> (Self, Child) {
+        Self::spawn_at(Ipv4Addr::LOCALHOST, dir, origin, flags).await
+    }
+
+    /// One that listens at another address than this machine's own.
+    pub(crate) async fn spawn_at(
+        at: Ipv4Addr,
+        dir: &Path,
+        origin: SocketAddr,
+        flags: &[&str],
+    ) -> (Self, Child) {
         // Free now, and nobody else takes them before the process does.
-        let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
-        let (data, manage) = (free().unwrap(), free().unwrap());
+        let free = || std::net::TcpListener::bind((at, 0))?.local_addr();
+        let (mut data, mut manage) = (free().unwrap(), free().unwrap());
         let process = Command::new(env!("CARGO_BIN_EXE_viewcache-sidecar"))
             .args(["--egress", &format!("http://{origin}"), "--log", "warn"])
             .args(["--data-listen", &data.to_string()])
@@ -194,6 +224,8 @@ impl Sidecar {
             .args(flags)
             .spawn()
             .unwrap();
+        data.set_ip(Ipv4Addr::LOCALHOST.into());
+        manage.set_ip(Ipv4Addr::LOCALHOST.into());
         let (stop, stopped) = oneshot::channel::<()>();
         let sidecar = Self {
             data,
@@ -204,6 +236,8 @@ impl Sidecar {
                 Ok(())
             }),
             client: Client::builder(TokioExecutor::new()).build_http(),
+            secret: None,
+            token: None,
         };
         let deadline = Instant::now() + Duration::from_secs(10);
         while tokio::net::TcpStream::connect(manage).await.is_err() {
@@ -256,8 +290,50 @@ impl Sidecar {
     }
 
     pub(crate) async fn manage_with(&self, method: &str, path: &str, body: String) -> Got {
-        let uri = format!("http://{}{path}", self.manage);
-        let request = Request::builder().method(method).uri(uri);
+        let mut fields = Vec::new();
+        if !body.is_empty() {
+            fields.push(("content-type", "application/json"));
+        }
+        let token = self.token.map(|token| format!("Bearer {token}"));
+        fields.extend(token.iter().map(|token| ("authorization", &token[..])));
+        self.manage_as(method, path, &fields, body).await
+    }
+
+    /// Just with these fields.
+    pub(crate) async fn manage_as(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: String,
+    ) -> Got {
+        self.ask(self.manage, method, path, fields, body).await
+    }
+
+    /// A call of the data port by whoever reaches it: just with these fields.
+    pub(crate) async fn data_as(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: String,
+    ) -> Got {
+        self.ask(self.data, method, path, fields, body).await
+    }
+
+    async fn ask(
+        &self,
+        port: SocketAddr,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: String,
+    ) -> Got {
+        let uri = format!("http://{port}{path}");
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
         self.get(request.body(Full::from(body)).unwrap()).await
     }
 
@@ -338,8 +414,16 @@ impl Sidecar {
         }
     }
 
+    /// With the secret, when there is one to show.
+    fn shown(&self, request: hyper::http::request::Builder) -> hyper::http::request::Builder {
+        match self.secret {
+            Some(secret) => request.header("x-viewcache-secret", secret),
+            None => request,
+        }
+    }
+
     fn callout(&self, path: &str) -> hyper::http::request::Builder {
-        Request::post(format!("http://{}{path}", self.data))
+        self.shown(Request::post(format!("http://{}{path}", self.data)))
     }
 
     pub(crate) async fn decide(&self, range: &str) -> Decision {
@@ -505,7 +589,8 @@ impl Sidecar {
     }
 
     fn request_of(&self, path: &str, wanted: &Wanted) -> Request<Full<Bytes>> {
-        let mut request = Request::get(format!("http://{}{path}", self.data))
+        let mut request = self
+            .shown(Request::get(format!("http://{}{path}", self.data)))
             .header("host", "origin.test")
             .header("x-viewcache-route", "partial");
         for (name, value) in wanted.to_headers() {

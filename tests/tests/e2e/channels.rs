@@ -174,8 +174,12 @@ async fn subscriptions_are_imported() {
     )
     .await;
     let import = async |query: &str, text: &str| {
-        let request = Request::new("POST", &format!("/v1/channels/import{query}")).body(text);
-        let mut response = request.send(world.stack.manage(0)).await.unwrap();
+        let manage = world.stack.manage(0);
+        let target = format!("/v1/channels/import{query}");
+        let request = management::request("POST", manage, &target)
+            .field("content-type", "application/octet-stream")
+            .body(text);
+        let mut response = request.send(manage).await.unwrap();
         let body = String::from_utf8(response.rest().await.unwrap()).unwrap();
         (response.status, body)
     };

@@ -27,8 +27,11 @@ fn slow(world: &World, path: &str) -> Content {
 
 /// A call, its status and its answer.
 pub(crate) async fn call(world: &World, method: &str, target: &str, body: Value) -> (u16, Value) {
-    let request = Request::new(method, target).body(&body.to_string());
-    let mut response = request.send(world.stack.manage(0)).await.unwrap();
+    let manage = world.stack.manage(0);
+    let request = management::request(method, manage, target)
+        .field("content-type", "application/json")
+        .body(&body.to_string());
+    let mut response = request.send(manage).await.unwrap();
     let body = response.rest().await.unwrap();
     let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     (response.status, value)

@@ -1,4 +1,4 @@
-//! The data port's listener: TCP or a Unix socket.
+//! A port's listener: TCP or a Unix socket.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,7 +11,7 @@ use crate::config::DataListen;
 
 /// A bound listener.
 #[derive(Debug)]
-pub enum DataListener {
+pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
     /// A Unix socket; its file is removed with it.
@@ -30,11 +30,11 @@ impl Drop for SocketFile {
 }
 
 /// A connection of either kind.
-pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
-impl DataListener {
+impl Listener {
     /// Binds.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl DataListener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<Box<dyn Connection>> {
+    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Connection>> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
