@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
+use crate::stack::write_private;
+
 /// An origin: `http://host[:port]` or `https://host[:port]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginUrl {
@@ -112,7 +114,7 @@ impl EnvoyConfig {
         let folder = self.folder.as_deref().unwrap_or(otherwise);
         for File { name, text } in &self.files {
             let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+            write_private(&path, text).with_context(|| path.display().to_string())?;
         }
         Ok(folder.join("envoy.yaml"))
     }

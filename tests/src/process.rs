@@ -40,6 +40,21 @@ impl Process {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
+        Self::spawn_with(&[], name, program, args, output)
+    }
+
+    /// The same, with further variables in its environment.
+    pub fn spawn_with<I, A>(
+        variables: &[(String, String)],
+        name: &str,
+        program: &Path,
+        args: I,
+        output: &Output,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<OsStr>,
+    {
         let (stdout, stderr, log): (Stdio, Stdio, _) = match output {
             Output::Files(dir) => {
                 let path = dir.join(format!("{name}.log"));
@@ -56,6 +71,7 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
             .args(args)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)

@@ -3,9 +3,11 @@
 mod addresses;
 mod options;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -104,13 +106,21 @@ impl Stack {
             format!("http://{}", self.ports.egress.address),
         ];
         let filter = self.folder.path().join("filter.json");
-        fs::write(&filter, self.options.filter_json())?;
+        write_private(&filter, &self.options.filter_json())?;
         args.extend(["--filter-config".to_owned(), filter.display().to_string()]);
         if let Some(size) = &self.options.max_bytes {
             args.extend(["--max-bytes".to_owned(), size.clone()]);
         }
         if let Some(file) = &self.options.sidecar_config {
             args.extend(["--config".to_owned(), file.display().to_string()]);
+        }
+        if let Some(secret) = &self.options.secret {
+            let file = self.folder.path().join("secret");
+            write_private(&file, secret)?;
+            args.extend(["--secret-file".to_owned(), file.display().to_string()]);
+        }
+        if let Some(file) = &self.options.tokens_file {
+            args.extend(["--tokens-file".to_owned(), file.display().to_string()]);
         }
         let program = self.checkout.product("viewcache-sidecar")?;
         let name = format!("sidecar-{node}");
@@ -124,7 +134,7 @@ impl Stack {
         let config = self.envoy_config()?;
         let path = config.write(self.folder.path())?;
         if let Some(keep) = &self.options.keep_envoy_config {
-            fs::write(keep, config.text()).with_context(|| keep.display().to_string())?;
+            write_private(keep, config.text()).with_context(|| keep.display().to_string())?;
         }
         let mut args = vec!["-c".to_owned(), path.display().to_string()];
         // Several Envoys on one machine would share a memory segment without the first. The
@@ -144,7 +154,8 @@ impl Stack {
         }
         let program = self.checkout.envoy()?;
         self.ports.admin.release();
-        let mut process = Process::spawn("envoy", &program, args, &self.output())?;
+        let variables = &self.options.envoy_variables;
+        let mut process = Process::spawn_with(variables, "envoy", &program, args, &self.output())?;
         let ready = wait_ready(&mut process, self.admin(), "/ready").await;
         self.envoy = Some(process);
         ready
@@ -199,6 +210,11 @@ impl Stack {
     /// A sidecar's management port.
     pub fn manage(&self, node: usize) -> SocketAddr {
         reachable(self.ports.nodes[node].manage.address)
+    }
+
+    /// A sidecar's data port, which is Envoy's alone.
+    pub fn data_port(&self, node: usize) -> SocketAddr {
+        self.ports.nodes[node].data.address
     }
 
     /// The data port of a sidecar that was not started, for whoever plays it.
@@ -327,6 +343,14 @@ impl Drop for Stack {
             eprintln!("{}", self.logs());
         }
     }
+}
+
+/// The file may have the secret in it.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
+    let mut file = File::options();
+    let file = file.write(true).create(true).truncate(true).mode(0o600);
+    file.open(path)?.write_all(text.as_bytes())?;
+    Ok(())
 }
 
 async fn wait_ready(process: &mut Process, address: SocketAddr, path: &str) -> Result<()> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::envoy_config::OriginUrl;
 use e2e::interrupt::Interrupt;
@@ -53,6 +53,14 @@ struct Up {
     /// A settings file for every sidecar.
     #[arg(long, value_name = "FILE")]
     sidecar_config: Option<PathBuf>,
+    /// A file with what Envoy and the sidecars show each other; without it, whoever reaches the
+    /// data port is taken for Envoy.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// A file with the management port's tokens, one a line: `read TOKEN` or `admin TOKEN`. Needed
+    /// when it listens at another address than loopback.
+    #[arg(long, value_name = "FILE")]
+    tokens_file: Option<PathBuf>,
     /// Write the Envoy configuration that is run to this file.
     #[arg(long, value_name = "FILE")]
     keep_envoy_config: Option<PathBuf>,
@@ -66,7 +74,13 @@ struct Up {
 async fn main() -> Result<()> {
     let Command::Up(up) = Cli::parse().command;
     let mut interrupt = Interrupt::new()?;
+    let secret = up.secret_file.map(|path| {
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        anyhow::Ok(text.trim().to_owned())
+    });
     let options = Options {
+        secret: secret.transpose()?,
+        tokens_file: up.tokens_file,
         profile: up.profile,
         sidecars: up.sidecars.into(),
         listen: Some(up.listen),

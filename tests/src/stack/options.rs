@@ -47,6 +47,12 @@ pub struct Options {
     pub max_bytes: Option<String>,
     /// A file of settings for every node.
     pub sidecar_config: Option<PathBuf>,
+    /// What Envoy and the sidecars show each other.
+    pub secret: Option<String>,
+    /// A file of tokens for the management ports.
+    pub tokens_file: Option<PathBuf>,
+    /// Further variables in Envoy's environment.
+    pub envoy_variables: Vec<(String, String)>,
     /// Where to leave the Envoy configuration that is run.
     pub keep_envoy_config: Option<PathBuf>,
     /// What Envoy is started with instead of the shipped file. Its origin is set already.
@@ -73,6 +79,9 @@ impl Options {
             data: None,
             max_bytes: None,
             sidecar_config: None,
+            secret: None,
+            tokens_file: None,
+            envoy_variables: Vec::new(),
             keep_envoy_config: None,
             own: None,
             edits: Vec::new(),
@@ -87,9 +96,13 @@ impl Options {
             Profile::Generic => "generic",
             Profile::Youtube => "youtube",
         };
-        match &self.filter_fields {
-            Some(fields) => format!(r#"{{"profile": "{profile}", {fields}}}"#),
-            None => format!(r#"{{"profile": "{profile}"}}"#),
-        }
+        let mut fields = vec![format!(r#""profile": "{profile}""#)];
+        fields.extend(self.filter_fields.clone());
+        fields.extend(
+            self.secret
+                .iter()
+                .map(|text| format!(r#""secret": "{text}""#)),
+        );
+        format!("{{{}}}", fields.join(", "))
     }
 }

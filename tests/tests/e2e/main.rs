@@ -4,6 +4,7 @@
 mod world;
 mod worth;
 
+mod access;
 mod admission;
 mod bad_input;
 mod cache_status;
