@@ -28,7 +28,7 @@ fn serve(world: &World, path: &str, length: u64) -> Content {
 }
 
 fn by(viewer: &str, path: &str) -> Request {
-    Request::get(path).field("user-agent", viewer.to_owned())
+    Request::get(path).field("user-agent", viewer)
 }
 
 async fn cached_bytes(world: &World, path: &str) -> u64 {
