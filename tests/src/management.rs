@@ -65,7 +65,7 @@ pub async fn entity(from: SocketAddr, key_end: &str) -> Result<Option<Value>> {
     };
     let id = item["id"].as_str().context("id: not a string")?;
     let target = format!("/v1/entities/{id}");
-    let mut response = Request::get(&target).send(from).await?;
+    let mut response = request("GET", from, &target).send(from).await?;
     let body = String::from_utf8_lossy(&response.rest().await?).into_owned();
     match response.status {
         200 => Ok(Some(serde_json::from_str(&body)?)),
