@@ -329,6 +329,7 @@ if [ "$wanted" = bench ]; then
     nginx
 elif [ "$wanted" = envoys ]; then
     envoys
+    openssl
 fi
 if [ "$wanted" = all ]; then
     lint_tools
