@@ -11,6 +11,7 @@ mod folder;
 mod handles;
 mod index;
 mod layout;
+mod links;
 mod migrate;
 mod notes;
 mod removal;
@@ -35,11 +36,12 @@ use bytes::Bytes;
 use thiserror::Error;
 use viewcache_protocol::{ByteRange, EntityId};
 
-pub use ages::{Aged, Class, SegmentId, SegmentRecord};
+pub use ages::{Aged, Class, Rooms, SegmentId, SegmentRecord};
 pub use check::{Problem, Report, check};
 use folder::{format, lock, write_format};
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, Standing, millis};
+pub use removal::{Forgotten, Gone};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
 pub use segments::Patience;
 use segments::Segments;
@@ -176,7 +178,7 @@ impl Store {
             write_format(dir)?;
         }
         let next_seq = AtomicU64::new(u64::from(index.count_opening()?) << 32);
-        index.link_videos()?;
+        links::link(&index)?;
         let swept = sweep::sweep(&index, &segments)?;
         if 0 < swept.files || 0 < swept.generations {
             let sweep::Swept {
@@ -224,9 +226,12 @@ impl Store {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let provisional = slot.take().map_or(0, |index| index.provisional());
+        let (rooms, entities) = slot
+            .take()
+            .map_or_else(Default::default, |index| (index.rooms(), index.entities()));
         let index = Index::open(&self.dir.join("index"))?;
-        index.set_provisional(provisional);
+        index.count_rooms(rooms);
+        index.count_entities(i64::try_from(entities).unwrap_or(i64::MAX));
         *slot = Some(Arc::new(index));
         Ok(true)
     }

@@ -3,6 +3,8 @@
 //! Two families, changed together: `segments` finds a segment's class and age by its name, `ages`
 //! lists the names by class and age, so that the next to go is found without any entity in memory.
 
+use std::ops::{Add, Sub};
+
 use viewcache_protocol::EntityId;
 
 use super::layout::{self, LayoutError, VERSION, unversioned};
@@ -45,18 +47,64 @@ pub struct SegmentRecord {
     pub allocated: u64,
 }
 
-impl SegmentRecord {
-    /// The room that it takes of what provisional segments may have, in bytes.
-    pub(super) fn provisional(self) -> i64 {
-        match self.class {
-            Class::Provisional => i64::try_from(self.allocated).unwrap_or(i64::MAX),
-            Class::Admitted | Class::Pinned => 0,
+/// Bytes of disk that the segments of each class are counted with, or a change of that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rooms {
+    provisional: i64,
+    admitted: i64,
+    pinned: i64,
+}
+
+impl Rooms {
+    /// That of one segment.
+    pub(super) fn of(segment: SegmentRecord) -> Self {
+        let allocated = i64::try_from(segment.allocated).unwrap_or(i64::MAX);
+        let mut rooms = Self::default();
+        match segment.class {
+            Class::Provisional => rooms.provisional = allocated,
+            Class::Admitted => rooms.admitted = allocated,
+            Class::Pinned => rooms.pinned = allocated,
+        }
+        rooms
+    }
+
+    /// That of a class.
+    pub fn get(self, class: Class) -> u64 {
+        let bytes = match class {
+            Class::Provisional => self.provisional,
+            Class::Admitted => self.admitted,
+            Class::Pinned => self.pinned,
+        };
+        u64::try_from(bytes).unwrap_or(0)
+    }
+}
+
+impl Add for Rooms {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            provisional: self.provisional + more.provisional,
+            admitted: self.admitted + more.admitted,
+            pinned: self.pinned + more.pinned,
+        }
+    }
+}
+
+impl Sub for Rooms {
+    type Output = Self;
+
+    fn sub(self, less: Self) -> Self {
+        Self {
+            provisional: self.provisional - less.provisional,
+            admitted: self.admitted - less.admitted,
+            pinned: self.pinned - less.pinned,
         }
     }
 }
 
 /// A segment by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId {
     /// The entity.
     pub entity: EntityId,

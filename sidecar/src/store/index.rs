@@ -1,18 +1,19 @@
 //! The RocksDB side of the store: entities, rows and the ages of segments.
 
 mod batch;
-mod notes;
+pub(super) mod notes;
 mod options;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, PrefixRange, ReadOptions};
 use viewcache_protocol::{ByteRange, EntityId};
 
 use super::StoreError;
-use super::ages::{self, Aged, Class, SegmentId, SegmentRecord};
+use super::ages::{self, Aged, Class, Rooms, SegmentId, SegmentRecord};
 use super::layout::{self, EntityRecord};
 use super::rows::Rows;
 use batch::Batch;
@@ -60,8 +61,10 @@ pub(super) struct Index {
     unsynced: AtomicBool,
     /// Whether a write has failed.
     failed: AtomicBool,
-    /// The room of provisional segments, in bytes.
-    provisional: AtomicI64,
+    /// The room of segments by class.
+    rooms: Mutex<Rooms>,
+    /// How many entities there are.
+    entities: AtomicI64,
 }
 
 impl fmt::Debug for Index {
@@ -81,7 +84,8 @@ impl Index {
             db: DB::open_cf_descriptors(&options, path, families())?,
             unsynced: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            provisional: AtomicI64::new(0),
+            rooms: Mutex::default(),
+            entities: AtomicI64::new(0),
         })
     }
 
@@ -91,7 +95,8 @@ impl Index {
             db: DB::open_cf_descriptors_read_only(&options(), path, families(), false)?,
             unsynced: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            provisional: AtomicI64::new(0),
+            rooms: Mutex::default(),
+            entities: AtomicI64::new(0),
         })
     }
 
@@ -115,16 +120,39 @@ impl Index {
         Ok(())
     }
 
-    /// The room of provisional segments, in bytes.
-    pub(super) fn provisional(&self) -> u64 {
-        let bytes = self.provisional.load(Ordering::Relaxed);
-        u64::try_from(bytes).unwrap_or(0)
+    /// The room of segments by class.
+    pub(super) fn rooms(&self) -> Rooms {
+        *self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says how much it is, having been counted.
-    pub(super) fn set_provisional(&self, bytes: u64) {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.provisional.store(bytes, Ordering::Relaxed);
+    /// The room of segments is so much more, or less.
+    pub(super) fn count_rooms(&self, more: Rooms) {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        *rooms = *rooms + more;
+    }
+
+    /// How many entities there are.
+    pub(super) fn entities(&self) -> u64 {
+        u64::try_from(self.entities.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// There are so many more, or less.
+    pub(super) fn count_entities(&self, more: i64) {
+        self.entities.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Counts the entities that there are.
+    pub(super) fn recount_entities(&self) -> Result<(), StoreError> {
+        let mut keys = self.db.raw_iterator_cf(self.family(Family::Entities));
+        let mut entities = 0;
+        keys.seek_to_first();
+        while keys.valid() {
+            entities += 1;
+            keys.next();
+        }
+        keys.status()?;
+        self.entities.store(entities, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether a write has failed: RocksDB takes no others from then on.
@@ -204,16 +232,28 @@ impl Index {
         entity: EntityId,
         record: &EntityRecord,
     ) -> Result<(), StoreError> {
+        let known = self.holds(entity)?;
         let mut batch = self.batch();
         batch.put_entity(entity, record);
-        batch.write()
+        batch.write()?;
+        self.count_entities(i64::from(!known));
+        Ok(())
     }
 
     pub(super) fn remove_entity(&self, entity: EntityId) -> Result<(), StoreError> {
+        let known = self.holds(entity)?;
         let mut batch = self.batch();
         let record = self.peek(entity)?;
         batch.remove_entity(entity, record.as_ref().map(|record| &record.key));
-        batch.write()
+        batch.write()?;
+        self.count_entities(-i64::from(known));
+        Ok(())
+    }
+
+    /// Whether there is a record of an entity.
+    fn holds(&self, entity: EntityId) -> Result<bool, StoreError> {
+        let family = self.family(Family::Entities);
+        Ok(self.db.get_pinned_cf(family, entity.as_bytes())?.is_some())
     }
 
     pub(super) fn page(
@@ -248,11 +288,30 @@ impl Index {
         family: Family,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<Entry, rocksdb::Error>> {
+        self.scan_after(family, prefix, None)
+    }
+
+    /// The same, but only those after the one that goes on with `after`.
+    fn scan_after(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = Result<Entry, rocksdb::Error>> {
         // With a bound, the iterator does not wade through what was deleted behind the prefix.
         let mut options = ReadOptions::default();
         options.set_iterate_range(PrefixRange(prefix));
-        self.db
-            .iterator_cf_opt(self.family(family), options, IteratorMode::Start)
+        let start = after.map(|after| [prefix, after].concat());
+        let mode = match &start {
+            Some(start) => IteratorMode::From(start, Direction::Forward),
+            None => IteratorMode::Start,
+        };
+        let entries = self.db.iterator_cf_opt(self.family(family), options, mode);
+        let first = move |entry: &Result<Entry, rocksdb::Error>| {
+            let key = entry.as_ref().ok().map(|(key, _)| &key[..]);
+            start.is_some() && key == start.as_deref()
+        };
+        entries.skip_while(first)
     }
 
     pub(super) fn rows(&self, entity: EntityId, seq: u64) -> Result<Rows, StoreError> {
@@ -265,6 +324,16 @@ impl Index {
             }
         }
         Ok(rows)
+    }
+
+    /// How many bytes the rows of a generation hold.
+    pub(super) fn stored(&self, entity: EntityId, seq: u64) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for entry in self.scan(Family::Rows, &layout::generation_key(entity, seq)) {
+            let (_, value) = entry?;
+            bytes += layout::row_len(&value).unwrap_or(0);
+        }
+        Ok(bytes)
     }
 
     /// The rows that begin in a segment.

@@ -258,6 +258,12 @@ pub(super) fn decode_row(key: &[u8], value: &[u8]) -> Result<(u64, Row), LayoutE
     Ok((offset, Row { len, sums }))
 }
 
+/// How many bytes a row holds.
+pub(super) fn row_len(value: &[u8]) -> Option<u64> {
+    let body = unversioned("extent", value).ok()?;
+    Some(u32::from_be_bytes(*body.first_chunk()?).into())
+}
+
 pub(super) fn encode_entity(record: &EntityRecord) -> Vec<u8> {
     let mut value = vec![VERSION];
     serde_json::to_writer(&mut value, record).expect("a record has only string keys");

@@ -6,19 +6,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use viewcache_protocol::EntityId;
 
-use super::{SegmentId, SegmentRecord, Store, StoreError};
+use super::links::by_channel;
+use super::{EntityRecord, Rooms, SegmentId, SegmentRecord, Store, StoreError};
 use crate::catalogue::{Channel, Channels, Video};
 use crate::policy::Policy;
 use crate::service::Download;
 
 const POLICY: &str = "policy";
-const VIDEO: &str = "video/";
-const VIDEO_OF: &str = "video-of/";
+pub(super) const VIDEO: &str = "video/";
 const CHANNEL: &str = "channel/";
 const DOWNLOAD: &str = "download/";
 
 /// What was stored under a name; what is not understood is told of and counts as absent.
-fn read<T: DeserializeOwned>(name: &str, text: &[u8]) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(name: &str, text: &[u8]) -> Option<T> {
     let read = serde_json::from_slice(text);
     read.inspect_err(|error| tracing::error!(name, %error, "what is stored is not used"))
         .ok()
@@ -72,7 +72,7 @@ impl Store {
     /// Stores what is known of a video; `None` forgets it.
     pub fn put_video(&self, id: &str, video: Option<&Video>) -> Result<(), StoreError> {
         let known = self.video(id)?.and_then(|known| known.channel);
-        let listed = |channel: String| format!("{VIDEO_OF}{channel}/{id}").into_bytes();
+        let listed = |channel: String| by_channel(&channel, id);
         let channel = video.and_then(|video| video.channel.clone());
         let (old, new) = (known.map(listed), channel.map(listed));
         let name = format!("{VIDEO}{id}").into_bytes();
@@ -86,32 +86,12 @@ impl Store {
         self.index()?.put_notes(notes.into_iter().flatten())
     }
 
-    /// The entities of a channel of which something is stored.
-    pub fn entities_of_channel(&self, channel: &str) -> Result<Vec<EntityId>, StoreError> {
-        let mut entities = Vec::new();
-        let videos = self
-            .index()?
-            .notes(format!("{VIDEO_OF}{channel}/").as_bytes())?;
-        for (video, _) in videos {
-            let video = String::from_utf8_lossy(&video);
-            // One whose key names no video is a video of its own.
-            entities.extend(video.parse::<EntityId>());
-            entities.extend(self.entities_of(&video)?);
-        }
-        Ok(entities)
-    }
-
     /// What the index says of an entity's segments.
     pub fn segments_of(
         &self,
         entity: EntityId,
     ) -> Result<Vec<(SegmentId, SegmentRecord)>, StoreError> {
         self.index()?.segments(entity.as_bytes())
-    }
-
-    /// The entities of which something is stored and that are qualities of a video.
-    pub fn entities_of(&self, video: &str) -> Result<Vec<EntityId>, StoreError> {
-        self.index()?.entities_of(video)
     }
 
     /// All channels.
@@ -155,8 +135,24 @@ impl Store {
         self.put_note(&format!("{DOWNLOAD}{id}"), download)
     }
 
-    /// The room of segments that are not known to be worth keeping, in bytes.
-    pub fn provisional(&self) -> u64 {
-        self.index().map_or(0, |index| index.provisional())
+    /// The room of segments by class.
+    pub fn rooms(&self) -> Rooms {
+        self.index()
+            .map_or_else(|_| Rooms::default(), |index| index.rooms())
+    }
+
+    /// How many entities there are.
+    pub fn entities(&self) -> u64 {
+        self.index().map_or(0, |index| index.entities())
+    }
+
+    /// How many bytes of a generation are stored.
+    pub fn stored(&self, entity: EntityId, seq: u64) -> Result<u64, StoreError> {
+        self.index()?.stored(entity, seq)
+    }
+
+    /// An entity's record as it was stored.
+    pub fn record(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
+        self.index()?.entity(entity)
     }
 }

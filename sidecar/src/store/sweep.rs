@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::StoreError;
+use super::ages::Rooms;
 use super::index::{Family, Index};
 use super::segments::Segments;
 
@@ -19,7 +20,7 @@ pub(super) struct Swept {
 
 pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
-    let mut provisional = 0;
+    let mut rooms = Rooms::default();
     for family in [Family::Rows, Family::Segments] {
         for (entity, seq) in index.generations(family)? {
             let generation = index.entity(entity)?.and_then(|record| record.generation);
@@ -47,7 +48,7 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
                 allocated,
                 ..record
             };
-            provisional += counted.provisional();
+            rooms = rooms + Rooms::of(counted);
             if allocated != record.allocated {
                 batch.change_segment(id, Some(record), Some(counted));
             }
@@ -59,6 +60,8 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
             swept.files += 1;
         }
     }
-    index.set_provisional(u64::try_from(provisional).unwrap_or(0));
+    // What was written in between has counted itself.
+    index.count_rooms(rooms - index.rooms());
+    index.recount_entities()?;
     Ok(swept)
 }

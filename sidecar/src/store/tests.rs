@@ -271,8 +271,8 @@ fn the_oldest_go_first_and_pinned_ones_never() {
     let first = world.store.oldest(None, 1).unwrap();
     let rest = world.store.oldest(first.last().copied(), 10).unwrap();
     assert_eq!(rest.len(), 2);
-    let (freed, watchers) = world.store.evict(first[0]).unwrap();
-    assert!(freed == SEGMENT && watchers.is_empty());
+    let gone = world.store.evict(first[0]).unwrap();
+    assert!(gone.room == SEGMENT && gone.watchers.is_empty());
     assert_eq!(order(&world.store), [3, 0]);
     assert!(!world.path(1).exists());
     let loaded = world.store.load(key().id()).unwrap().unwrap();

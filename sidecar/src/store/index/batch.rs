@@ -6,7 +6,7 @@ use rocksdb::{IteratorMode, ReadOptions, WriteBatch};
 use viewcache_protocol::{ByteRange, EntityId, EntityKey};
 
 use super::{Family, Index};
-use crate::store::ages::{self, Aged, SegmentId, SegmentRecord};
+use crate::store::ages::{self, Aged, Rooms, SegmentId, SegmentRecord};
 use crate::store::layout::{self, EntityRecord};
 use crate::store::rows::Change;
 use crate::store::{StoreError, Update};
@@ -15,8 +15,8 @@ use crate::store::{StoreError, Update};
 pub(in crate::store) struct Batch<'a> {
     pub(super) index: &'a Index,
     pub(super) batch: WriteBatch,
-    /// By how much it changes the room of provisional segments, in bytes.
-    provisional: i64,
+    /// By how much it changes the room of segments.
+    rooms: Rooms,
 }
 
 impl<'a> Batch<'a> {
@@ -24,7 +24,7 @@ impl<'a> Batch<'a> {
         Self {
             index,
             batch: WriteBatch::default(),
-            provisional: 0,
+            rooms: Rooms::default(),
         }
     }
 
@@ -79,7 +79,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes all rows of a generation out.
-    pub(super) fn remove_rows(&mut self, entity: EntityId, seq: u64) {
+    pub(in crate::store) fn remove_rows(&mut self, entity: EntityId, seq: u64) {
         let family = self.index.family(Family::Rows);
         let key = |offset| layout::row_key(entity, seq, offset);
         self.batch.delete_range_cf(family, key(0), key(u64::MAX));
@@ -92,8 +92,8 @@ impl<'a> Batch<'a> {
         before: Option<SegmentRecord>,
         after: Option<SegmentRecord>,
     ) {
-        let room = |record: Option<SegmentRecord>| record.map_or(0, SegmentRecord::provisional);
-        self.provisional += room(after) - room(before);
+        let room = |record: Option<SegmentRecord>| record.map_or(Rooms::default(), Rooms::of);
+        self.rooms = self.rooms + room(after) - room(before);
         let segments = self.index.family(Family::Segments);
         let ages = self.index.family(Family::Ages);
         let age = |record: SegmentRecord| {
@@ -145,9 +145,7 @@ impl<'a> Batch<'a> {
         let failed = |_: &rocksdb::Error| self.index.failed.store(true, Ordering::Relaxed);
         self.index.db.write(self.batch).inspect_err(failed)?;
         self.index.unsynced.store(true, Ordering::Relaxed);
-        self.index
-            .provisional
-            .fetch_add(self.provisional, Ordering::Relaxed);
+        self.index.count_rooms(self.rooms);
         Ok(())
     }
 }

@@ -10,33 +10,34 @@ use crate::store::index::batch::Batch;
 /// A name, or the rest of one, and its value.
 type Note = (Vec<u8>, Vec<u8>);
 
-const VIDEOS_LINKED: &[u8] = b"videos-linked";
+/// Behind the name of a group in the names of its members. No id has a byte this small, so groups
+/// and members stand in the order of their ids.
+pub(in crate::store) const IN: char = '\0';
 
-/// The name under which an entity is listed with its video; `None` when it is a video of its own.
-fn link(entity: EntityId, key: &EntityKey) -> Option<Vec<u8>> {
-    let video = video_of(key);
-    (video != key.node().to_string()).then(|| [&prefix(&video), &entity.as_bytes()[..]].concat())
-}
+/// Sorts behind all members of a group and before the next.
+const AFTER: char = '\u{1}';
 
-fn prefix(video: &str) -> Vec<u8> {
-    format!("entity-of/{video}/").into_bytes()
+/// What the names of entities begin with that are listed with their video.
+pub(in crate::store) const BY_VIDEO: &str = "video-entity/";
+
+/// The name under which an entity is listed with its video.
+fn link(entity: EntityId, key: &EntityKey) -> Vec<u8> {
+    let mut name = format!("{BY_VIDEO}{}{IN}", video_of(key)).into_bytes();
+    name.extend_from_slice(entity.as_bytes());
+    name
 }
 
 impl Batch<'_> {
     /// Lists an entity with its video.
-    pub(super) fn link(&mut self, entity: EntityId, key: &EntityKey) {
-        if let Some(link) = link(entity, key) {
-            let meta = self.index.family(Family::Meta);
-            self.batch.put_cf(meta, link, []);
-        }
+    pub(in crate::store) fn link(&mut self, entity: EntityId, key: &EntityKey) {
+        let meta = self.index.family(Family::Meta);
+        self.batch.put_cf(meta, link(entity, key), []);
     }
 
     /// The reverse.
     pub(super) fn unlink(&mut self, entity: EntityId, key: &EntityKey) {
-        if let Some(link) = link(entity, key) {
-            let meta = self.index.family(Family::Meta);
-            self.batch.delete_cf(meta, link);
-        }
+        let meta = self.index.family(Family::Meta);
+        self.batch.delete_cf(meta, link(entity, key));
     }
 }
 
@@ -52,12 +53,48 @@ impl Index {
 
     /// The notes whose names begin with `prefix`, each with the rest of its name.
     pub(in crate::store) fn notes(&self, prefix: &[u8]) -> Result<Vec<Note>, StoreError> {
+        self.notes_after(prefix, None, usize::MAX)
+    }
+
+    /// The same, at most so many, and only those that come after one of them.
+    pub(in crate::store) fn notes_after(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Vec<Note>, StoreError> {
         let mut notes = Vec::new();
-        for entry in self.scan(Family::Meta, prefix) {
+        for entry in self.scan_after(Family::Meta, prefix, after).take(most) {
             let (name, value) = entry?;
             notes.push((name[prefix.len()..].to_vec(), value.into_vec()));
         }
         Ok(notes)
+    }
+
+    /// The group that comes next after one, of those whose members' names begin with `prefix`.
+    pub(in crate::store) fn next_group(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
+        let after = after.map(|after| format!("{after}{AFTER}").into_bytes());
+        let mut members = self.scan_after(Family::Meta, prefix.as_bytes(), after.as_deref());
+        let Some(member) = members.next() else {
+            return Ok(None);
+        };
+        let (name, _) = member?;
+        let rest = name[prefix.len()..].split(|&byte| byte == IN as u8).next();
+        Ok(rest.map(|group| String::from_utf8_lossy(group).into_owned()))
+    }
+
+    /// Removes all notes whose names begin with a prefix that ends in a slash.
+    pub(in crate::store) fn remove_notes(&self, prefix: &str) -> Result<(), StoreError> {
+        // What comes right behind the slash.
+        let end = prefix.replace('/', "0");
+        let mut batch = self.batch();
+        let meta = self.family(Family::Meta);
+        batch.batch.delete_range_cf(meta, prefix, &end);
+        batch.write()
     }
 
     /// Writes notes, or takes them out, all at once, and brings that to the disk.
@@ -75,34 +112,5 @@ impl Index {
         }
         batch.write()?;
         self.sync()
-    }
-
-    /// The entities of a video.
-    pub(in crate::store) fn entities_of(&self, video: &str) -> Result<Vec<EntityId>, StoreError> {
-        let ids = self.notes(&prefix(video))?.into_iter();
-        let id = |(rest, _): (Vec<u8>, _)| Some(EntityId::from_bytes(rest.try_into().ok()?));
-        Ok(ids.filter_map(id).collect())
-    }
-
-    /// Lists the entities with their videos that an older version has stored.
-    pub(in crate::store) fn link_videos(&self) -> Result<(), StoreError> {
-        const PAGE: usize = 1000;
-        if self.note(VIDEOS_LINKED)?.is_some() {
-            return Ok(());
-        }
-        let mut after = None;
-        loop {
-            let page = self.page(after, PAGE)?;
-            let mut batch = self.batch();
-            for (entity, record) in &page {
-                batch.link(*entity, &record.key);
-            }
-            batch.write()?;
-            after = page.last().map(|(entity, _)| *entity);
-            if page.len() < PAGE {
-                break;
-            }
-        }
-        self.put_notes([(VIDEOS_LINKED, Some(&b"1"[..]))])
     }
 }
