@@ -4,6 +4,7 @@ mod import;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use viewcache_protocol::EntityKey;
 
@@ -11,7 +12,7 @@ use crate::policy::{Enough, Quality};
 pub use import::{ImportError, Subscription, subscriptions};
 
 /// What the videos of a channel are worth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// As much as others: what the policy says.
@@ -24,16 +25,18 @@ pub enum Mode {
 }
 
 /// A channel; what is not there is as for all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Channel {
     /// What people call it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = MAX_TITLE), example = &"A title")]
     pub title: Option<String>,
     /// What its videos are worth.
     pub mode: Mode,
     /// They are worth keeping as soon as one viewer has watched so much.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Enough")]
     pub watched_percent: Option<Enough>,
     /// Which of their qualities are completed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,29 +46,37 @@ pub struct Channel {
     pub drop_lower: Option<bool>,
     /// What they may take of the disk, all together, in bytes; pinned ones do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", example = 10_737_418_240_u64)]
     pub quota_bytes: Option<u64>,
     /// So many seconds after their last use they go no sooner than others just used.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", example = 604_800)]
     pub min_keep_seconds: Option<u64>,
 }
 
 /// A video; its entities are its qualities.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Video {
     /// What people call it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(max = MAX_TITLE), example = &"A title")]
     pub title: Option<String>,
     /// The channel that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = ID_PATTERN), example = &"UCabc")]
     pub channel: Option<String>,
     /// How long it plays, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", range(min = 0), example = 62.5)]
     pub duration: Option<f64>,
 }
 
 /// The channels by their id.
 pub type Channels = BTreeMap<String, Channel>;
+
+/// What an id is, as a regular expression; see [`is_id`].
+pub const ID_PATTERN: &str = r#"^[!"$-.0->@-~]{1,128}$"#;
 
 /// The most characters of an id.
 pub const MAX_ID: usize = 128;

@@ -94,7 +94,11 @@ impl Viewing {
         if stored {
             service.metrics.cache_bytes.inc_by(range.len());
         }
-        self.live.state().readers.advance(self.id, range.end());
+        {
+            let mut state = self.live.state();
+            state.readers.advance(self.id, range.end());
+            state.traffic.passed(range.len(), stored);
+        }
         service.delivered(&self.live, &self.viewer, range, stored);
         self.live.demand.notify_waiters();
     }
@@ -233,6 +237,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             service.hit(&live);
             CacheStatus::Hit { ttl: snapshot.ttl }
         } else {
+            live.state().traffic.partials += 1;
             CacheStatus::Forwarded {
                 reason,
                 status: source.as_ref().map(Source::status).or(status),

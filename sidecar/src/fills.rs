@@ -350,6 +350,24 @@ impl Leads {
         })
     }
 
+    /// What the leads that bring bytes are still to bring.
+    pub fn filling(&self, now: Instant, terms: &Terms) -> impl Iterator<Item = ByteRange> {
+        let moving = self.moving(now, terms);
+        moving.filter_map(|(_, frontier, end)| ByteRange::new(frontier, end))
+    }
+
+    /// Where the viewers are whose own transfers bring bytes.
+    pub fn mirrored(&self, now: Instant, terms: &Terms) -> impl Iterator<Item = u64> {
+        self.0.iter().filter_map(move |lead| match lead.phase {
+            Phase::Running {
+                role: Role::Mirror,
+                frontier,
+                ..
+            } => lead.stalls(now, terms).map(|_| frontier),
+            _ => None,
+        })
+    }
+
     /// Whether a running lead is to bring some of `range` soon.
     pub fn fetching(&self, range: ByteRange, now: Instant, terms: &Terms) -> bool {
         self.moving(now, terms).any(|(_, frontier, end)| {

@@ -26,8 +26,10 @@ use crate::pairs::Half;
 use crate::policy::{Admit, Quality, Reason, Withheld};
 use crate::readers::Readers;
 use crate::recent::Recent;
+use crate::report::Present;
 use crate::store::{EntityRecord, Loaded, Rows};
 use crate::terms::Terms;
+use crate::traffic::Counts;
 pub use course::{Next, Spot};
 pub use habits::Habits;
 pub use judging::{Judgement, Snapshot};
@@ -82,6 +84,7 @@ impl Live {
             validated_at: None,
             excused_until: None,
             declined_until: None,
+            traffic: Counts::default(),
             dirty: false,
             recorded: None,
         };
@@ -171,6 +174,8 @@ pub struct State {
     pub excused_until: Option<Instant>,
     /// Until when requests are handed to the origin because its answers are not storable.
     pub declined_until: Option<Instant>,
+    /// What was asked for and sent since that was last counted.
+    pub traffic: Counts,
     /// Whether the record has changed since it was persisted.
     pub dirty: bool,
     /// The generation whose record is in the index, so that rows may follow.
@@ -314,6 +319,13 @@ impl State {
         self.asker.is_some() && length.is_none_or(|length| self.stored.bytes() < length)
     }
 
+    /// Whether not all of it is stored.
+    pub fn lacks_bytes(&self) -> bool {
+        let length = self.record.generation.as_ref().map(|g| g.complete_length());
+        let whole = length.and_then(|length| ByteRange::new(0, length));
+        whole.is_none_or(|whole| !self.stored.covers(whole))
+    }
+
     /// Whether this process is streaming or writing it.
     pub fn active(&self) -> bool {
         !self.readers.is_empty() || !self.writing.is_empty() || !self.ended.is_empty()
@@ -322,6 +334,15 @@ impl State {
     /// Whether somebody watches, fetches or writes it.
     pub fn busy(&self) -> bool {
         self.active() || !self.leads.is_empty()
+    }
+
+    /// What is done with it just now.
+    pub fn doings(&self, now: Instant) -> Present {
+        Present {
+            fills: self.leads.underway(now, &self.terms),
+            viewers: self.readers.viewers() + self.leads.mirrored(now, &self.terms).count(),
+            ..Present::default()
+        }
     }
 
     /// Whether nobody would miss it in memory.

@@ -6,6 +6,7 @@ mod quality;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use viewcache_protocol::{OwnProfile, Profile};
@@ -13,16 +14,18 @@ use viewcache_protocol::{OwnProfile, Profile};
 use crate::catalogue::{Channel, Mode};
 use crate::watchers::{MAX_VIEWERS, Watchers};
 pub use enough::Enough;
-pub use pools::{Excess, Pools};
+pub use pools::{Excess, Pools, Shares};
 pub use quality::{Quality, Wish, Withheld};
 
 /// When an entity is worth keeping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Admission")]
 pub struct Admit {
     /// As soon as one viewer has watched so much of it.
     pub watched_percent: Enough,
     /// Or so many different viewers have begun it; 0 is never.
+    #[schemars(range(max = 64))]
     pub viewers: u8,
 }
 
@@ -36,7 +39,7 @@ impl Default for Admit {
 }
 
 /// What becomes of an entity that is worth keeping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Keep {
     /// What was watched of it is kept.
@@ -47,10 +50,11 @@ pub enum Keep {
 }
 
 /// With how much effort rests are fetched that no viewer has asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Completion {
     /// Of so many entities at once.
+    #[schemars(range(min = 1))]
     pub parallel: u8,
     /// No faster than this, all together; 0 is no limit.
     pub bytes_per_second: u64,
@@ -72,10 +76,12 @@ impl Default for Completion {
 }
 
 /// With how much effort downloads are fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DownloadEffort")]
 pub struct Downloads {
     /// So many at once.
+    #[schemars(range(min = 1))]
     pub parallel: u8,
     /// No faster than this, all together; 0 is no limit.
     pub bytes_per_second: u64,
@@ -91,17 +97,20 @@ impl Default for Downloads {
 }
 
 /// The same for one profile; what is not there is as for all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProfilePolicy {
     /// See [`Admit::watched_percent`].
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Enough")]
     pub watched_percent: Option<Enough>,
     /// See [`Admit::viewers`].
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u8", range(max = 64))]
     pub viewers: Option<u8>,
     /// The same as the field of [`Policy`], for this profile alone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Keep")]
     pub keep: Option<Keep>,
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,7 +118,7 @@ pub struct ProfilePolicy {
 }
 
 /// All of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// When an entity is worth keeping.
@@ -127,8 +136,10 @@ pub struct Policy {
     /// How downloads are fetched.
     pub downloads: Downloads,
     /// The same by profile.
+    #[schemars(extend("propertyNames" = {"pattern": "^[a-z][a-z0-9_-]{0,31}$"}))]
     pub profiles: BTreeMap<String, ProfilePolicy>,
     /// How many percent of `max_bytes` are for what is not known to be.
+    #[schemars(range(max = 100))]
     pub provisional_percent: u8,
     /// Whether what is provisional, or what is not, may have more than that while there is room.
     pub lend_room: bool,

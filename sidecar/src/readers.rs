@@ -94,6 +94,12 @@ impl Readers {
         viewers.count()
     }
 
+    /// Where they are, those that know it.
+    pub fn positions(&self) -> impl Iterator<Item = u64> + '_ {
+        let aimed = |r: &&Reader| r.kind == Kind::Viewer && r.at < r.end;
+        self.all.iter().filter(aimed).map(|reader| reader.at)
+    }
+
     /// Whether there is no reader of any kind.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()

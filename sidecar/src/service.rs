@@ -5,12 +5,15 @@ mod catalogue;
 mod completion;
 mod downloads;
 mod evict;
+mod evict_asked;
 mod fill;
 mod generations;
 mod history;
+mod listing;
 mod lower;
 mod memories;
 mod pairs;
+mod purge;
 mod quality;
 mod quests;
 mod quotas;
@@ -18,26 +21,28 @@ mod resolving;
 mod room;
 mod shares;
 mod spool;
+mod statistics;
 mod table;
+mod telling;
 mod variants;
 mod write;
 mod writers;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use viewcache_protocol::{
-    Admission, ByteRange, DecideRequest, Decision, EntityId, FillId, Grant, PROTOCOL_VERSION,
-    Profile,
+    Admission, ByteRange, DecideRequest, Decision, FillId, Grant, PROTOCOL_VERSION, Profile,
 };
 
 use crate::catalogue::Channels;
 use crate::config::{Config, Profiles};
 use crate::error::Error;
-use crate::live::{Judgement, Live, State};
+use crate::events::Events;
+use crate::live::{Ended, Judgement, Live, State};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::policy::Policy;
@@ -48,21 +53,27 @@ use crate::turnover::Turnover;
 use completion::Completions;
 pub use completion::Progress;
 use downloads::Downloads;
-pub use downloads::{Download, Phase, Refused, Request};
+pub use downloads::{Download, ORDER, Phase, Refused, Request};
+pub use evict_asked::{Asked, Freed};
 pub use fill::IngestPermit;
 use history::Histories;
 pub use history::{History, Times};
+pub use listing::{Filter, Totals, VideoFilter, VideoWalk, Walk};
 use lower::Lower;
 use memories::Memories;
 use pairs::Sighted;
+use purge::Grave;
+pub use purge::Purged;
 use quests::Quests;
 use quotas::Quotas;
 use room::Room;
 use shares::Shares;
 pub use shares::StreamShare;
 use spool::Spools;
+use statistics::Counted;
+pub use statistics::Stats;
 use table::Table;
-pub use variants::Purged;
+pub use telling::{Activity, Doings, filling, reading};
 use writers::Writers;
 
 /// How long a grant waits for its `begin`: an origin's slowest first byte.
@@ -126,6 +137,14 @@ pub struct Service {
     /// Whether somebody evicts what is not known to be.
     bounding: AtomicBool,
     next_fill: AtomicU64,
+    /// Held from reading what the operator may edit until it is changed.
+    editing: Mutex<()>,
+    /// What is to be removed from the disk.
+    grave: Grave,
+    /// What was asked for and sent.
+    counted: Counted,
+    /// Who is told what happens.
+    pub events: Arc<Events>,
     /// The threads that write.
     writers: Writers,
     /// The way to the origin.
@@ -175,6 +194,10 @@ impl Service {
             bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.
             next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
+            editing: Mutex::default(),
+            grave: Grave::default(),
+            counted: Counted::default(),
+            events: Arc::default(),
             origin: Origin::new(&config.egress, config.access.secret.as_ref()),
             metrics: Arc::new(Metrics::default()),
             writers,
@@ -185,6 +208,11 @@ impl Service {
     /// Which of a profile's responses are stored.
     pub fn admission(&self, profile: Profile) -> &Admission {
         self.profiles.admission(profile)
+    }
+
+    /// The right to edit what is said of the policy, a video or a channel; for blocking threads.
+    pub fn editing(&self) -> MutexGuard<'_, ()> {
+        self.editing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fill(&self) -> FillId {
@@ -219,6 +247,7 @@ impl Service {
             }
             Judgement::Partial => Decision::Partial,
             Judgement::Miss { forward, grant } => {
+                state.traffic.misses += 1;
                 state.note(&request.wanted);
                 let grant = grant.then(|| {
                     let fill = self.fill();
@@ -300,16 +329,27 @@ impl Service {
         Ok(result?)
     }
 
-    /// Removes an entity unless `may_go`, asked under its lock, forbids it. The bytes that were
-    /// stored come back; `None` when nothing was. Blocks.
+    /// Removes an entity unless `may_go`, asked under its lock, forbids it. Blocks.
     fn remove(
         &self,
-        id: EntityId,
+        live: &Arc<Live>,
         may_go: impl FnOnce(&State) -> bool,
-    ) -> Result<Option<u64>, StoreError> {
-        let Some(live) = self.known(id)? else {
-            return Ok(None);
-        };
+    ) -> Result<(), StoreError> {
+        // Otherwise the last who still writes removes it.
+        if let Some((_, Some(old))) = self.take_away(live, may_go)? {
+            self.remove_ended(live, &old);
+        }
+        Ok(())
+    }
+
+    /// Takes an entity out of memory's state and the index, unless `may_go`, asked under its lock,
+    /// forbids it. How many bytes were stored comes back, if any response had come, and what is to
+    /// be removed when nobody writes it any more. Blocks.
+    fn take_away(
+        &self,
+        live: &Arc<Live>,
+        may_go: impl FnOnce(&State) -> bool,
+    ) -> Result<Option<(Option<u64>, Option<Ended>)>, StoreError> {
         let indexing = live.index_lock();
         let (bytes, old) = {
             let mut state = live.state();
@@ -326,15 +366,11 @@ impl Service {
             state.record.pinned = false;
             (bytes, old)
         };
-        self.store.remove_entity(id)?;
+        self.store.remove_entity(live.id)?;
         drop(indexing);
-        self.spools.purge(id);
+        self.spools.purge(live.id);
         live.changed.notify_waiters();
-        // Otherwise the last who still writes removes it.
-        if let Some(old) = old {
-            self.remove_ended(&live, &old);
-        }
-        Ok(bytes)
+        Ok(Some((bytes, old)))
     }
 
     /// Writes the entity's record to the index, unless it has no generation. Blocks.

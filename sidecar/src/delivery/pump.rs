@@ -12,6 +12,7 @@ use viewcache_protocol::ByteRange;
 use super::lead::Lead;
 use super::source::{Source, SourceError};
 use crate::error::Refusal;
+use crate::events::{Event, Expired, Subject};
 use crate::fills::ANSWER;
 use crate::live::{Live, Snapshot};
 use crate::origin::Asker;
@@ -67,7 +68,7 @@ pub(super) fn order(service: &Arc<Service>, order: Order, failures: mpsc::Sender
         let despite_store = order.despite_store;
         let pumped = match open(&service, order).await {
             Ok(Some((source, floor))) => {
-                let mut pump = Pump::new(service, source, floor);
+                let mut pump = Pump::new(Arc::clone(&service), source, floor);
                 pump.despite_store = despite_store;
                 pump.run().await
             }
@@ -75,7 +76,7 @@ pub(super) fn order(service: &Arc<Service>, order: Order, failures: mpsc::Sender
             Err(error) => Err(error),
         };
         if let Err(error) = pumped {
-            trouble(&live, &error);
+            trouble(&service, &live, &error);
             // Nobody is told twice; with the channel full its reader gives up anyway.
             let _ = failures.try_send(error);
             live.changed.notify_waiters();
@@ -90,23 +91,29 @@ pub(super) fn start(
     floor: u64,
     failures: mpsc::Sender<SourceError>,
 ) {
-    let pump = Pump::new(Arc::clone(service), source, floor);
+    let service = Arc::clone(service);
+    let pump = Pump::new(Arc::clone(&service), source, floor);
     tokio::spawn(async move {
         let live = Arc::clone(&pump.live);
         if let Err(error) = pump.run().await {
-            trouble(&live, &error);
+            trouble(&service, &live, &error);
             let _ = failures.try_send(error);
             live.changed.notify_waiters();
         }
     });
 }
 
-fn trouble(live: &Live, error: &SourceError) {
+fn trouble(service: &Service, live: &Live, error: &SourceError) {
     tracing::debug!(entity = %live.id, %error, "a transfer failed");
     let mut state = live.state();
     if error.is_expiry() {
         state.record.url_expired = true;
         state.dirty = true;
+        service.events.tell(|| {
+            Event::Expired(Expired {
+                subject: Subject::of(&state.record.key),
+            })
+        });
     }
     if !error.is_final() {
         state.trouble.failed(error.retry_after(), Instant::now());
@@ -267,6 +274,7 @@ impl Pump {
         {
             let mut state = self.live.state();
             state.record.bytes_from_origin += len;
+            state.traffic.from_origin += len;
             state.trouble.over();
             let keep = self.service.ahead() + WORTH;
             let awaited = state.readers.fastest(offset).unwrap_or(u64::MAX);

@@ -1,16 +1,37 @@
 //! How much of an entity has to be watched.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// How much of an entity one viewer has to have watched for it to be worth keeping: a number of
 /// percent, or the word `never`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Value", into = "Value")]
+#[schemars(with = "Shape")]
 pub enum Enough {
     /// So many percent; 0 is at once.
     Percent(u8),
     /// However much it is, that is no reason.
+    Never,
+}
+
+/// A number of percent, or the word `never`.
+#[derive(JsonSchema)]
+#[schemars(untagged, rename = "Enough")]
+#[expect(dead_code, reason = "the shape of another type")]
+enum Shape {
+    /// So many percent; 0 is at once.
+    Percent(#[schemars(range(max = 100), example = 10)] u8),
+    /// However much it is, that is no reason.
+    Never(Never),
+}
+
+/// The word.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+#[expect(dead_code, reason = "the shape of another type")]
+enum Never {
     Never,
 }
 

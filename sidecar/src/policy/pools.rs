@@ -15,6 +15,15 @@ pub struct Pools {
     pub ample: u64,
 }
 
+/// What each pool may take, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// The provisional segments.
+    pub provisional: u64,
+    /// The others.
+    pub admitted: u64,
+}
+
 /// By how many bytes each pool is over what it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Excess {
@@ -30,6 +39,15 @@ impl Policy {
         max / 100 * u64::from(self.provisional_percent)
     }
 
+    /// How much of the room is for either pool.
+    pub fn shares(&self, max: u64, ample: u64) -> Shares {
+        let provisional = self.provisional_max(max).min(ample);
+        Shares {
+            provisional,
+            admitted: ample - provisional,
+        }
+    }
+
     /// By how many bytes either pool has more than it may: its share, and what the other leaves of
     /// its own where pools lend. Neither can drive the other out.
     pub fn excess(&self, pools: Pools) -> Excess {
@@ -39,16 +57,15 @@ impl Policy {
             max,
             ample,
         } = pools;
-        let share = self.provisional_max(max).min(ample);
-        let rest = ample - share;
+        let shares = self.shares(max, ample);
         // As long as there is room, nobody has too much.
         let most = match self.lend_room {
             true => provisional.saturating_add(admitted).saturating_sub(ample),
             false => u64::MAX,
         };
         Excess {
-            provisional: provisional.saturating_sub(share).min(most),
-            admitted: admitted.saturating_sub(rest).min(most),
+            provisional: provisional.saturating_sub(shares.provisional).min(most),
+            admitted: admitted.saturating_sub(shares.admitted).min(most),
         }
     }
 
@@ -62,10 +79,10 @@ impl Policy {
     pub fn full(&self, pools: Pools, admitted: bool) -> bool {
         // What goes goes by segments of up to a 64th of all, and a 64th more than it must.
         let near = |used: u64, limit: u64| limit < used.saturating_add(pools.max * 3 / 64);
-        let share = self.provisional_max(pools.max).min(pools.ample);
+        let shares = self.shares(pools.max, pools.ample);
         let own = match admitted {
-            true => near(pools.admitted, pools.ample - share),
-            false => near(pools.provisional, share),
+            true => near(pools.admitted, shares.admitted),
+            false => near(pools.provisional, shares.provisional),
         };
         let used = pools.provisional.saturating_add(pools.admitted);
         near(used, pools.ample) || !self.lend_room && own

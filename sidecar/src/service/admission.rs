@@ -7,9 +7,10 @@ use viewcache_protocol::ByteRange;
 
 use super::Service;
 use crate::error::Refusal;
+use crate::events::{Admitted, Event, PolicyChanged, Subject};
 use crate::live::Live;
 use crate::origin::Asker;
-use crate::policy::{Excess, Policy, Pools, Reason};
+use crate::policy::{Excess, Policy, Pools, Reason, Shares};
 use crate::store::{Class, Standing, StoreError};
 
 impl Service {
@@ -34,6 +35,11 @@ impl Service {
             self.lower.look_at_all();
         }
         self.give_up_unwanted();
+        self.events.tell(|| {
+            Event::Policy(PolicyChanged {
+                policy: (*self.policy()).clone(),
+            })
+        });
         self.bound();
         Ok(())
     }
@@ -98,6 +104,12 @@ impl Service {
                     let admissions = &service.metrics.admissions;
                     admissions.get_or_create(&[("reason", reason)]).inc();
                     tracing::debug!(entity = %live.id, reason, "admitted");
+                    service.events.tell(|| {
+                        Event::Admitted(Admitted {
+                            subject: Subject::of(&live.state().record.key),
+                            reason,
+                        })
+                    });
                     service.tend(&live);
                 }
                 Ok(false) => {}
@@ -182,13 +194,18 @@ impl Service {
         self.policy().fits(complete_length, max, ample)
     }
 
+    /// How much each of the two pools may take.
+    pub(super) fn shares_of_room(&self) -> Shares {
+        self.policy().shares(self.room.max(), self.room.ample())
+    }
+
     /// By how many bytes each pool of segments has more than its share.
     pub(super) fn excess(&self) -> Excess {
         self.policy().excess(self.pools())
     }
 
     fn pools(&self) -> Pools {
-        let provisional = self.store.provisional();
+        let provisional = self.store.rooms().get(Class::Provisional);
         Pools {
             provisional,
             admitted: self.room.used().saturating_sub(provisional),

@@ -1,11 +1,13 @@
 //! Videos and channels: what the operator and the front-end say of them.
 
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
 use viewcache_protocol::{EntityId, EntityKey, Profile};
 
 use super::Service;
 use crate::catalogue::{Channel, Channels, Video, is_id, video_of};
+use crate::events::{Edited, Event};
 use crate::live::{Live, State};
 use crate::policy::Rules;
 use crate::store::StoreError;
@@ -27,6 +29,20 @@ impl Service {
     pub fn channels(&self) -> Channels {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         channels.clone()
+    }
+
+    /// One of them.
+    pub fn channel(&self, id: &str) -> Option<Channel> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.get(id).cloned()
+    }
+
+    /// The one that comes next after another.
+    pub(super) fn said_channel_after(&self, after: Option<&str>) -> Option<String> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = channels.range::<str, _>((from, Bound::Unbounded));
+        rest.next().map(|(id, _)| id.clone())
     }
 
     /// Stores channels, or forgets those that are `None`. Blocks.
@@ -62,6 +78,10 @@ impl Service {
         {
             self.lower.look_at_all();
         }
+        for &(id, _) in changes {
+            let id = id.to_owned();
+            self.events.tell(|| Event::Channel(Edited { id }));
+        }
         Ok(())
     }
 
@@ -71,14 +91,6 @@ impl Service {
     /// When the store cannot be read.
     pub fn video(&self, id: &str) -> Result<Option<Video>, StoreError> {
         self.store.video(id)
-    }
-
-    /// The entities of which something is stored and that are qualities of a video. Blocks.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn entities_of(&self, video: &str) -> Result<Vec<EntityId>, StoreError> {
-        self.store.entities_of(video)
     }
 
     /// Stores what is known of a video, or forgets it; for what is in memory of it that holds at
@@ -98,6 +110,8 @@ impl Service {
             belongs
         });
         self.lower.look_at(id.to_owned());
+        let id = id.to_owned();
+        self.events.tell(|| Event::Video(Edited { id }));
         Ok(())
     }
 
@@ -113,6 +127,7 @@ impl Service {
         };
         let (service, channel) = (Arc::clone(self), channel.to_owned());
         self.writers.spawn(move || {
+            let _editing = service.editing();
             let known = service.store.video(&video);
             let told = known.and_then(|known| {
                 let video_is = Video {

@@ -1,10 +1,11 @@
 //! Downloads: entities that somebody wants whole, whether or not anybody watches them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use hyper::Uri;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use viewcache_filter::head::{Fields, RequestHead};
@@ -12,16 +13,23 @@ use viewcache_filter::profile;
 use viewcache_protocol::{EntityId, EntityKey, OriginRequest, Profile, Selecting};
 
 use super::Service;
-use super::completion::Progress;
 use crate::completion::Kind;
 use crate::delivery::Incomplete;
 use crate::error::Error;
+use crate::listing::{By, Place, Sort};
 use crate::live::Live;
 use crate::origin::Asker;
+use crate::report;
 use crate::store::{StoreError, millis};
 
 /// So many are remembered, ended ones too.
 const MOST: usize = 10_000;
+
+/// The order of their list.
+pub const ORDER: Sort = Sort {
+    by: By::StartedAt,
+    descending: false,
+};
 
 /// How far a download is, as far as it must survive a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,12 +63,20 @@ pub struct Download {
 }
 
 /// What is to be downloaded.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub struct Request {
     /// A known entity.
+    #[schemars(with = "String", regex(pattern = r"^[0-9a-fA-F]{32}$"))]
+    #[schemars(extend("examples" = ["7f3a0b5c9d2e41687f3a0b5c9d2e4168"]))]
     pub entity: Option<String>,
     /// Or whatever viewers get at this URL.
+    #[schemars(
+        with = "String",
+        regex(pattern = r"^https?://[a-z0-9.]{1,60}(/[A-Za-z0-9._~-]{0,99}){1,9}$")
+    )]
+    #[schemars(extend("examples" = ["http://media.example/film.mp4"]))]
     pub url: Option<String>,
 }
 
@@ -101,13 +117,33 @@ impl From<StoreError> for Refused {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Downloads(Mutex<BTreeMap<EntityId, Download>>);
+pub(super) struct Downloads {
+    all: Mutex<BTreeMap<EntityId, Download>>,
+    /// What was last told of those that go on.
+    told: Mutex<HashMap<EntityId, report::Download>>,
+}
 
 impl Downloads {
     fn all(&self) -> MutexGuard<'_, BTreeMap<EntityId, Download>> {
-        self.0
+        self.all
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Those that are fetched, or will be.
+    pub(super) fn wanted(&self) -> Vec<EntityId> {
+        let all = self.all();
+        let wanted = all.iter().filter(|(_, d)| d.phase == Phase::Wanted);
+        wanted.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether this was not told of a download yet. It is from now on.
+    pub(super) fn is_news(&self, id: EntityId, report: &report::Download) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if MOST <= told.len() {
+            told.clear();
+        }
+        told.insert(id, report.clone()).as_ref() != Some(report)
     }
 
     /// Whether an entity is wanted whole.
@@ -124,25 +160,62 @@ impl Downloads {
 
 impl From<BTreeMap<EntityId, Download>> for Downloads {
     fn from(stored: BTreeMap<EntityId, Download>) -> Self {
-        Self(Mutex::new(stored))
+        Self {
+            all: Mutex::new(stored),
+            told: Mutex::default(),
+        }
     }
 }
 
 impl Service {
-    /// All downloads with how far they are, in the order in which they were asked for.
-    pub fn downloads(&self) -> Vec<(EntityId, Download, Option<Progress>)> {
-        let all = self.downloads.all().clone().into_iter();
-        let mut all: Vec<_> = all
-            .map(|(id, download)| (id, download, self.progress(id)))
-            .collect();
-        all.sort_by_key(|(_, download, _)| download.created_at);
-        all
+    /// The downloads after a place in the order in which they were asked for, at most so many.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tell_downloads_after(
+        &self,
+        after: Option<&Place<EntityId>>,
+        most: usize,
+        meant: impl Fn(&report::Download) -> bool,
+    ) -> Result<Vec<(Place<EntityId>, report::Download)>, StoreError> {
+        let mut places: Vec<Place<EntityId>> = {
+            let all = self.downloads.all();
+            let place = |(id, d): (&EntityId, &Download)| ORDER.place(d.created_at, *id);
+            let places = all.iter().map(place);
+            places
+                .filter(|place| after.is_none_or(|after| after < place))
+                .collect()
+        };
+        places.sort_unstable();
+        let mut told = Vec::new();
+        for place in places {
+            if told.len() == most {
+                break;
+            }
+            let download = self.tell_download(*place.id())?;
+            told.extend(download.filter(&meant).map(|download| (place, download)));
+        }
+        Ok(told)
     }
 
-    /// One of them.
-    pub fn download(&self, id: EntityId) -> Option<(EntityId, Download, Option<Progress>)> {
-        let download = self.downloads.all().get(&id).cloned()?;
-        Some((id, download, self.progress(id)))
+    /// What is told of a download; `None` when there is none. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn tell_download(&self, id: EntityId) -> Result<Option<report::Download>, StoreError> {
+        let Some(download) = self.downloads.all().get(&id).cloned() else {
+            return Ok(None);
+        };
+        let (length, cached_bytes) = self.extent_of(id)?;
+        let progress = self.progress(id);
+        Ok(Some(report::Download::new(
+            id,
+            download,
+            progress,
+            length,
+            cached_bytes,
+        )))
     }
 
     /// Downloads an entity, or goes on with that. Blocks.
@@ -171,6 +244,7 @@ impl Service {
         self.store.put_download(id, Some(&download))?;
         self.downloads.all().insert(id, download.clone());
         self.want_download(id, &download)?;
+        self.download_changed(id);
         Ok(id)
     }
 
@@ -235,9 +309,9 @@ impl Service {
 
     /// Takes up the downloads that a restart has interrupted. Blocks.
     pub fn resume_downloads(self: &Arc<Self>) {
-        let wanted = self.downloads();
-        for (id, download, _) in wanted {
-            if download.phase == Phase::Wanted
+        for id in self.downloads.wanted() {
+            let download = self.downloads.all().get(&id).cloned();
+            if let Some(download) = download
                 && let Err(error) = self.want_download(id, &download)
             {
                 self.trouble("a download could not be taken up", &error);
@@ -265,6 +339,7 @@ impl Service {
             true => self.dequeue(id),
             false => self.want_download(id, &download)?,
         }
+        self.download_changed(id);
         Ok(true)
     }
 
@@ -282,6 +357,7 @@ impl Service {
         if let Some(live) = self.known(id)? {
             self.look_for_lower(&live);
         }
+        self.download_changed(id);
         Ok(true)
     }
 
@@ -294,11 +370,11 @@ impl Service {
         let error = failure.map(|failure| failure.to_string());
         tracing::info!(entity = %live.id, ?phase, error, "download ended");
         let (service, id) = (Arc::clone(self), live.id);
-        self.writers.spawn(move || {
-            if let Err(error) = service.set_phase(id, phase, error) {
-                service.trouble("a download's end could not be stored", &error);
-            }
-        });
+        self.writers
+            .spawn(move || match service.set_phase(id, phase, error) {
+                Ok(_) => service.download_changed(id),
+                Err(error) => service.trouble("a download's end could not be stored", &error),
+            });
     }
 
     fn set_phase(

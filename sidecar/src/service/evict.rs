@@ -11,8 +11,9 @@ use super::Service;
 use super::history::Evicted;
 use super::room::Take;
 use crate::error::Refusal;
+use crate::events::{Event, Pinned, Subject};
 use crate::live::{Leaving, Live, State};
-use crate::store::{Aged, Class, Place, SegmentId, Standing, StoreError};
+use crate::store::{Aged, Class, Gone, Place, SegmentId, Standing, StoreError};
 
 /// How long a writer waits for room that another thread makes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -22,6 +23,17 @@ const BARREN: Duration = Duration::from_millis(100);
 
 /// How many of the oldest are looked up at once.
 const PAGE: usize = 64;
+
+/// What comes before all admitted segments and after all provisional ones.
+pub(super) const FIRST_ADMITTED: Aged = Aged {
+    class: Class::Admitted,
+    used_at: 0,
+    id: SegmentId {
+        entity: EntityId::from_bytes([0; 16]),
+        seq: 0,
+        segment: 0,
+    },
+};
 
 /// What becomes of one that is next to be evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +113,7 @@ impl Service {
         0 < freed
     }
 
-    fn age_all(&self) {
+    pub(super) fn age_all(&self) {
         let all = self.table.all();
         all.iter().for_each(|live| self.age(live, u64::MAX));
     }
@@ -118,16 +130,7 @@ impl Service {
 
     /// Evicts admitted segments until so much has gone. What has gone comes back.
     fn evict_admitted(&self, bytes: u64, why: Evicted) -> u64 {
-        let first = Aged {
-            class: Class::Admitted,
-            used_at: 0,
-            id: SegmentId {
-                entity: EntityId::from_bytes([0; 16]),
-                seq: 0,
-                segment: 0,
-            },
-        };
-        self.evict_those(Some(first), bytes, why, |_| Fate::Goes)
+        self.evict_those(Some(FIRST_ADMITTED), bytes, why, |_| Fate::Goes)
     }
 
     /// Evicts provisional segments, but none that somebody watches: what comes next may make it
@@ -188,7 +191,7 @@ impl Service {
     pub(super) fn evict_segment(&self, aged: Aged, why: Evicted) -> Result<u64, StoreError> {
         let entity = aged.id.entity;
         let live = self.table.find(entity);
-        let freed = match live {
+        let gone = match live {
             Some(live) => self.evict_live(&live, aged)?,
             None => {
                 // Until it is gone, nobody takes its entity into memory.
@@ -199,30 +202,41 @@ impl Service {
                         self.evict_live(&live, aged)?
                     }
                     None => {
-                        let (gone, watchers) = self.store.evict(aged)?;
-                        self.memories.keep(entity, &watchers);
-                        self.room.release(gone);
+                        let gone = self.store.evict(aged)?;
+                        self.memories.keep(entity, &gone.watchers);
+                        self.room.release(gone.room);
                         gone
                     }
                 }
             }
         };
+        let freed = gone.room;
         if 0 < freed {
-            self.evicted(entity, why, freed);
+            self.evicted(entity, why, gone);
             tracing::debug!(%entity, segment = aged.id.segment, freed, "evicted");
         }
         Ok(freed)
     }
 
-    fn evict_live(&self, live: &Arc<Live>, aged: Aged) -> Result<u64, StoreError> {
+    fn evict_live(&self, live: &Arc<Live>, aged: Aged) -> Result<Gone, StoreError> {
         let (seq, segment) = (aged.id.seq, aged.id.segment);
+        let was = {
+            let state = live.state();
+            let range = |place: Place| place.segment_range(segment * place.segment_size);
+            let place = state.place(seq).filter(|_| self.events.heard());
+            place.map(|place| (state.record.key.clone(), range(place)))
+        };
         let leave = |state: &mut State| state.leave(seq, segment, aged.used_at);
         let freed = self.take_out(live, seq, segment, leave)?;
         let forsaken = |state: &State| state.stored.is_empty() && !state.busy();
         if 0 < freed && forsaken(&live.state()) {
-            self.remove(live.id, forsaken)?;
+            self.remove(live, forsaken)?;
         }
-        Ok(freed)
+        Ok(Gone {
+            room: freed,
+            was,
+            ..Gone::default()
+        })
     }
 
     /// Removes the file of a segment of which nothing is stored.
@@ -291,6 +305,14 @@ impl Service {
         let known = self.reclass(&live, Standing::Pinned(pinned))?;
         if !pinned {
             self.look_for_lower(&live);
+        }
+        if known {
+            self.events.tell(|| {
+                Event::Pinned(Pinned {
+                    subject: Subject::of(&live.state().record.key),
+                    pinned,
+                })
+            });
         }
         Ok(known)
     }

@@ -121,6 +121,9 @@ impl Service {
             let mut state = live.state();
             state.leads.advance(fill, range.end(), Instant::now());
             state.record.bytes_from_origin += range.len();
+            state.traffic.from_origin += range.len();
+            // It went to its viewer as well.
+            state.traffic.passed(range.len(), false);
             state.trouble.over();
             if !state.readers.is_empty() {
                 let keep = self.ahead();
@@ -256,6 +259,7 @@ impl Service {
     pub fn hit(&self, live: &Live) {
         let mut state = live.state();
         state.record.hits += 1;
+        state.traffic.hits += 1;
         state.record.last_accessed = crate::store::millis(SystemTime::now());
         state.dirty = true;
     }

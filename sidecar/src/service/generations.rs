@@ -10,6 +10,7 @@ use viewcache_protocol::{
 
 use super::Service;
 use crate::error::Error;
+use crate::events::{Appeared, Event, Subject};
 use crate::fills::Role;
 use crate::live::Live;
 use crate::store::{GenerationRecord, millis};
@@ -40,6 +41,7 @@ impl Service {
             ..
         } = transfer;
         let received_at = millis(SystemTime::now());
+        let complete_length = identity.complete_length;
         let mut state = live.state();
         let profile = state.record.key.profile();
         let transfer = fill.to_string();
@@ -80,6 +82,7 @@ impl Service {
         state.leads.begin(fill, role, seq, range, Instant::now());
         state.begun(fill);
         let viewer = state.mirrored_for(fill).map(str::to_owned);
+        let key = state.record.key.clone();
         drop(state);
         live.changed.notify_waiters();
         self.consider(live);
@@ -88,6 +91,15 @@ impl Service {
         }
         if new {
             self.ask_channel(live);
+            self.events.tell(|| {
+                Event::Appeared(Appeared {
+                    subject: Subject::of(&key),
+                    profile,
+                    itag: key.part("itag").map(str::to_owned),
+                    key,
+                    complete_length,
+                })
+            });
         }
         if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use viewcache_protocol::EntityId;
 
 use super::Service;
 use crate::error::Refusal;
+use crate::events::{self, Event, Subject};
 use crate::live::Live;
 use crate::policy::Withheld;
-use crate::store::millis;
+use crate::store::{Gone, millis};
 
 /// Of so many entities something is remembered.
 const MOST: usize = 20_000;
@@ -28,6 +30,8 @@ pub(super) enum Evicted {
     Quota,
     /// A better quality of the same video is complete.
     Lower,
+    /// The operator wanted it.
+    Operator,
 }
 
 impl Evicted {
@@ -37,12 +41,13 @@ impl Evicted {
             Self::Share => "share",
             Self::Quota => "quota",
             Self::Lower => "lower",
+            Self::Operator => "operator",
         }
     }
 }
 
 /// How often something has happened for one reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Times {
     /// How often.
     pub times: u64,
@@ -106,8 +111,20 @@ impl Times {
 
 impl Service {
     /// A segment has been evicted.
-    pub(super) fn evicted(&self, id: EntityId, why: Evicted, bytes: u64) {
-        let reason = why.as_str();
+    pub(super) fn evicted(&self, id: EntityId, why: Evicted, gone: Gone) {
+        let (reason, bytes) = (why.as_str(), gone.room);
+        self.events.tell(|| {
+            let (subject, ranges) = match &gone.was {
+                Some((key, range)) => (Subject::of(key), vec![*range]),
+                None => (Subject::nameless(id), Vec::new()),
+            };
+            Event::Evicted(events::Evicted {
+                subject,
+                ranges,
+                bytes,
+                reason,
+            })
+        });
         let evictions = &self.metrics.evictions;
         evictions.get_or_create(&[("reason", reason)]).inc();
         self.histories.note(id, |history| {

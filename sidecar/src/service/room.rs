@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::config::MinFree;
 use crate::store::{Disk, Store};
 
@@ -36,6 +39,24 @@ pub(super) struct Room {
     made: Condvar,
     /// Whether somebody makes room ahead of need.
     pub(super) evicting: AtomicBool,
+}
+
+/// The room as it is told of, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Disk")]
+pub struct DiskReport {
+    /// What segments take.
+    pub used: u64,
+    /// What they may take.
+    pub max: u64,
+    /// What the file system has left.
+    pub free: u64,
+    /// Its size.
+    pub total: u64,
+    /// What is left free of it in any case.
+    pub floor: u64,
+    /// What the index takes.
+    pub index: u64,
 }
 
 /// What came of asking for room.
@@ -144,6 +165,19 @@ impl Room {
             limit: self.max.saturating_sub(index.saturating_sub(INDEX_MAX)),
             free: disk.free,
             floor: self.min_free.bytes(disk.total).saturating_add(FREE_SPARE),
+        }
+    }
+
+    /// What is told of it. Blocks.
+    pub(super) fn report(&self, store: &Store) -> DiskReport {
+        let look = self.look(store);
+        DiskReport {
+            used: look.used,
+            max: self.max,
+            free: look.free,
+            total: store.disk().map_or(0, |disk| disk.total),
+            floor: look.floor,
+            index: self.index.load(Ordering::Relaxed),
         }
     }
 

@@ -153,7 +153,13 @@ impl Service {
         bytes: Bytes,
         permit: IngestPermit,
     ) -> Result<(), Refusal> {
-        spool.live.state().record.bytes_from_origin += bytes.len() as u64;
+        {
+            let mut state = spool.live.state();
+            let len = bytes.len() as u64;
+            state.record.bytes_from_origin += len;
+            state.traffic.from_origin += len;
+            state.traffic.passed(len, false);
+        }
         let service = Arc::clone(self);
         let written = self.writers.spawn(move || {
             let result = service.write_spool(&spool, offset, &bytes);

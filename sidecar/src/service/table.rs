@@ -10,7 +10,7 @@ use super::Service;
 use crate::catalogue::video_of;
 use crate::error::Error;
 use crate::live::{AGE_STEP, Live, State};
-use crate::store::{EntityRecord, Loaded, StoreError, millis};
+use crate::store::{Loaded, StoreError, millis};
 use crate::terms::Terms;
 
 /// How many entities stay in memory although nobody uses them.
@@ -201,40 +201,6 @@ impl Service {
         live
     }
 
-    /// A page of entities with how many of their bytes are stored, in the order of their ids.
-    /// Blocks.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn page(
-        &self,
-        after: Option<EntityId>,
-        limit: usize,
-    ) -> Result<Vec<(EntityId, EntityRecord, u64, bool)>, StoreError> {
-        let stored = |id, record: EntityRecord| {
-            if let Some(live) = self.table.find(id) {
-                let state = live.state();
-                let fetching = 0 < state.leads.underway(Instant::now(), &state.terms);
-                return Ok((id, state.record.clone(), state.stored.bytes(), fetching));
-            }
-            let rows = self
-                .store
-                .load(id)?
-                .map(|Loaded { rows, .. }| rows)
-                .unwrap_or_default();
-            Ok((
-                id,
-                record,
-                rows.ranges().map(|range| range.len()).sum(),
-                false,
-            ))
-        };
-        let page = self.store.page(after, limit)?;
-        page.into_iter()
-            .map(|(id, record)| stored(id, record))
-            .collect()
-    }
-
     /// Waits until nothing is streamed, fetched or written any more.
     pub async fn quiesce(&self) {
         const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -265,7 +231,7 @@ impl Service {
             if touched {
                 self.age(&live, now.saturating_sub(AGE_STEP));
             }
-            if empty && let Err(error) = self.remove(live.id, hollow) {
+            if empty && let Err(error) = self.remove(&live, hollow) {
                 self.trouble("an empty record stays", &error);
             }
         }

@@ -10,20 +10,9 @@ use viewcache_protocol::{EntityId, EntityKey, Selecting};
 use super::Service;
 use crate::error::Error;
 use crate::live::{Live, Suit};
-use crate::store::StoreError;
-use crate::watchers::Watchers;
 
 /// So many are kept besides the first; for one more, that which was used least recently goes.
-const MAX_VARIANTS: u8 = 8;
-
-/// What a purge has removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Entities of which anything was stored.
-    pub entities: u64,
-    /// Their stored bytes.
-    pub bytes: u64,
-}
+pub(super) const MAX_VARIANTS: u8 = 8;
 
 impl Service {
     /// The entity for a request that has this in the selecting fields: one whose response answers
@@ -104,33 +93,5 @@ impl Service {
         }
         let service = Arc::clone(self);
         Ok(tokio::task::spawn_blocking(move || service.known(id)).await??)
-    }
-
-    /// Removes an entity with everything that is stored of it, whoever uses it, and the first of
-    /// several with the others, which would answer again as soon as there is a first. `None` when
-    /// nothing was stored. Blocks.
-    ///
-    /// # Errors
-    /// When the index cannot be written.
-    pub fn purge(&self, id: EntityId) -> Result<Option<Purged>, StoreError> {
-        let Some(live) = self.known(id)? else {
-            return Ok(None);
-        };
-        let key = live.state().record.key.clone();
-        let numbers = match key.number() {
-            0 => 0..=MAX_VARIANTS,
-            number => number..=number,
-        };
-        let mut purged = Purged::default();
-        for number in numbers {
-            if let Some(bytes) = self.remove(key.variant(number).id(), |_| true)? {
-                purged.entities += 1;
-                purged.bytes += bytes;
-            }
-            if let Some(live) = self.table.find(key.variant(number).id()) {
-                live.state().record.watchers = Watchers::default();
-            }
-        }
-        Ok(Some(purged).filter(|purged| 0 < purged.entities))
     }
 }

@@ -43,23 +43,28 @@ impl Service {
             Err(error) => Err(self.dropped(&error)),
         };
         match &stored {
-            Ok(()) => {
+            Ok(completed) => {
                 self.metrics.stored_bytes.inc_by(part.len());
+                self.events.stored(live.id, part);
+                if *completed {
+                    self.completed(live);
+                }
                 self.grown(live);
                 self.bound();
             }
             Err(_) => self.give_back(live, place, part),
         }
-        stored
+        stored.map(drop)
     }
 
+    /// Whether all of the entity is stored now comes back.
     fn index_part(
         &self,
         live: &Live,
         place: Place,
         part: ByteRange,
         bytes: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let row = Row::of(part.start(), bytes);
         let now = millis(SystemTime::now());
         let _indexing = live.index_lock();
@@ -67,8 +72,9 @@ impl Service {
         self.store
             .update(place, &update)
             .map_err(|error| self.dropped(&error))?;
-        live.state().apply(place.seq, Some(part), update);
-        Ok(())
+        let mut state = live.state();
+        state.apply(place.seq, Some(part), update);
+        Ok(!state.lacks_bytes())
     }
 
     pub(super) fn dropped(&self, error: &StoreError) -> Refusal {
