@@ -9,10 +9,10 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible bench micro simulate up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible reference bench micro simulate up ci fmt
 
 help: ## list the targets (the default)
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 9
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
 
 setup: ## install what a bare machine lacks: Envoy, libclang, the wasm32 target, test runners
 	@scripts/setup.sh
@@ -51,6 +51,9 @@ lint: setup ## check format, clippy on both targets, documentation and scripts
 	scripts/wasm clippy --all-targets -- -D warnings
 	$(ENV) RUSTDOCFLAGS=-Dwarnings cargo doc $(NATIVE) --no-deps --document-private-items
 	@scripts/lint.sh
+
+reference: setup-run ## write docs/REST.md anew from the API's description
+	$(ENV) VIEWCACHE_WRITE_REFERENCE=1 cargo test $(NATIVE) --lib -- the_reference_is_the_description
 
 bench: build ## compare with plain Envoy and nginx: make bench ROWS="warm cold" ROUNDS=3 QUICK=1
 	@scripts/setup.sh bench

@@ -7,9 +7,9 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Request};
-use warp::reply::Response;
+use warp::reply::{Reply, Response};
 
-use super::Problem;
+use super::problem::Problem;
 use crate::access::{Denial, Head, Hosts, Tokens, judge};
 use crate::config::TokensFile;
 use crate::metrics::Metrics;
@@ -133,7 +133,7 @@ pub(super) fn guarded() -> HeaderMap {
 }
 
 fn answer(denial: &Denial) -> Response {
-    let mut response = Problem::response(denial.status(), denial.to_string());
+    let mut response = Problem::new(denial.status(), denial.to_string()).into_response();
     let headers = response.headers_mut();
     headers.extend(guarded());
     if let Some(challenge) = denial.challenge() {

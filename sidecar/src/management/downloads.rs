@@ -1,171 +1,154 @@
 //! Downloads over REST.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use hyper::StatusCode;
-use serde::Serialize;
-use serde_json::json;
-use viewcache_protocol::{EntityId, EntityKey};
-use warp::reply::{Reply, Response};
+use hyper::header::LOCATION;
+use viewcache_protocol::EntityId;
+use warp::reply::Reply;
 
-use super::entity::rfc3339;
-use super::{Problem, blocking, failed};
-use crate::service::{Download, Phase, Progress, Refused, Request, Service};
-use crate::store::StoreError;
+use super::about::{About, CURSOR, Form, Id, LIMIT, Parameter};
+use super::body::{Kind, document, meaning};
+use super::call::{Call, json, told};
+use super::pages::Page;
+use super::problem::Problem;
+use super::route::{Answer, Route};
+use crate::listing::Place;
+use crate::report::{Download, DownloadStatus};
+use crate::service::{ORDER, Refused, Request};
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    /// Others come first.
-    Queued,
-    Running,
-    /// Something has gone wrong; it is tried again.
-    Waiting,
-    Paused,
-    Complete,
-    Failed,
-}
-
-#[derive(Debug, Serialize)]
-struct Report {
-    /// The entity's id.
-    id: String,
-    key: EntityKey,
-    /// Authority, path and query that the origin is asked with.
-    url: String,
-    status: Status,
-    /// Why it waits, or has failed.
-    detail: Option<String>,
-    complete_length: Option<u64>,
-    cached_bytes: u64,
-    bytes_per_second: u64,
-    /// At this speed it is complete in so many seconds.
-    eta_seconds: Option<u64>,
-    created_at: String,
-    finished_at: Option<String>,
-}
-
-impl Report {
-    fn new(
-        service: &Arc<Service>,
-        (id, download, progress): (EntityId, Download, Option<Progress>),
-    ) -> Result<Self, StoreError> {
-        let (complete_length, cached_bytes) = match service.known(id)? {
-            Some(live) => {
-                let state = live.state();
-                let generation = state.record.generation.as_ref();
-                (
-                    generation.map(|g| g.complete_length()),
-                    state.stored.bytes(),
-                )
-            }
-            None => (None, 0),
-        };
-        let trouble = progress.and_then(|progress| progress.trouble);
-        let running = progress.is_some_and(|progress| progress.running);
-        let status = match download.phase {
-            Phase::Wanted if running => Status::Running,
-            Phase::Wanted if trouble.is_some() => Status::Waiting,
-            Phase::Wanted => Status::Queued,
-            Phase::Paused => Status::Paused,
-            Phase::Complete => Status::Complete,
-            Phase::Failed => Status::Failed,
-        };
-        let bytes_per_second = progress.map_or(0, |progress| progress.bytes_per_second);
-        let left = complete_length.map(|length| length.saturating_sub(cached_bytes));
-        let detail = match status {
-            Status::Waiting => trouble.map(|trouble| trouble.to_string()),
-            _ => download.error,
-        };
-        Ok(Self {
-            id: id.to_string(),
-            key: download.key,
-            url: format!("{}{}", download.origin.authority, download.origin.path),
-            status,
-            detail,
-            complete_length,
-            cached_bytes,
-            bytes_per_second,
-            eta_seconds: left
-                .filter(|_| running)
-                .and_then(|left| left.checked_div(bytes_per_second)),
-            created_at: rfc3339(download.created_at),
-            finished_at: download.finished_at.map(rfc3339),
-        })
-    }
-}
-
-pub(super) async fn list(service: Arc<Service>) -> Response {
-    let listed = blocking(move || {
-        let reports = service.downloads().into_iter();
-        let reports = reports.map(|download| Report::new(&service, download));
-        let items = reports.collect::<Result<Vec<_>, _>>()?;
-        Ok(warp::reply::json(&json!({"items": items, "next": null})).into_response())
-    });
-    listed.await
-}
-
-pub(super) async fn show(id: EntityId, service: Arc<Service>) -> Response {
-    blocking(move || report(&service, id, StatusCode::OK)).await
-}
-
-pub(super) async fn start(body: Bytes, service: Arc<Service>) -> Response {
-    let request: Request = match serde_json::from_slice(&body) {
-        Ok(request) => request,
-        Err(error) => return bad(format!("download: {error}")),
+pub(super) fn routes() -> Vec<Route> {
+    let one = |summary| {
+        let about = About::json::<Download>(TAG, summary);
+        about.of(Id::Entity).fails(&[404])
     };
-    let started = blocking(move || match service.start_download(request) {
-        Ok(id) => {
-            let response = report(&service, id, StatusCode::ACCEPTED)?;
-            let location = format!("/v1/downloads/{id}");
-            Ok(warp::reply::with_header(response, "location", location).into_response())
+    let all = About::json::<Page<Download>>(TAG, "Downloads, in the order of their begin");
+    let begin = About::json::<Download>(TAG, "Downloads an entity, or goes on with that");
+    let begin = begin
+        .takes::<Request>()
+        .accepts()
+        .fails(&[404, 409])
+        .detail(
+            "All of it is fetched and kept, whether or not anybody watches it. \
+         Its id is the entity's.",
+        );
+    let end = About::nothing(TAG, "Ends a download; what is stored stays");
+    let end = end.of(Id::Entity).fails(&[404]);
+    let (halt, go_on) = (
+        one("Stops a download for now"),
+        one("Goes on with a download"),
+    );
+    vec![
+        Route::get("/v1/downloads", list, all.asks(LIST)),
+        Route::post("/v1/downloads", start, begin),
+        Route::get("/v1/downloads/{id}", show, one("A download")),
+        Route::delete("/v1/downloads/{id}", cancel, end),
+        Route::post("/v1/downloads/{id}/pause", pause, halt),
+        Route::post("/v1/downloads/{id}/resume", resume, go_on),
+    ]
+}
+
+const TAG: &str = "downloads";
+
+const LIST: &[Parameter] = &[
+    LIMIT,
+    CURSOR,
+    Parameter::new(
+        "status",
+        Form::One(&[
+            "queued", "running", "waiting", "paused", "complete", "failed",
+        ]),
+        "Only those that are so far.",
+    ),
+];
+
+async fn list(call: Call) -> Answer {
+    let mut query = call.query()?;
+    let limit = query.limit()?;
+    let after: Option<Place<EntityId>> = match query.text("cursor") {
+        Some(cursor) => {
+            let wrong = |error| Problem::refused("cursor", &cursor[..], error);
+            Some(Place::parse(&cursor, ORDER).map_err(wrong)?)
         }
-        Err(Refused::Failed(error)) => Ok(failed(&error)),
-        Err(refused @ (Refused::Unknown(_) | Refused::NoUrl(_) | Refused::Full)) => {
-            let status = match refused {
-                Refused::Unknown(_) => StatusCode::NOT_FOUND,
-                _ => StatusCode::CONFLICT,
-            };
-            Ok(Problem::response(status, refused.to_string()))
-        }
-        Err(refused) => Ok(bad(refused.to_string())),
+        None => None,
+    };
+    let status: Option<DownloadStatus> = query.read("status")?;
+    query.end()?;
+    let meant = move |download: &Download| status.is_none_or(|status| status == download.status);
+    let listed = call.blocking(move |service| {
+        Ok(service.tell_downloads_after(after.as_ref(), limit + 1, meant)?)
+    });
+    let mut listed = listed.await?;
+    let more = limit < listed.len();
+    listed.truncate(limit);
+    let last = listed.last().filter(|_| more);
+    let next = last.map(|(place, _)| place.cursor(ORDER));
+    let items = listed.into_iter().map(|(_, download)| download).collect();
+    told(&Page { items, next })
+}
+
+async fn show(call: Call) -> Answer {
+    let id = call.entity()?;
+    call.no_query()?;
+    told(&report(&call, id).await?)
+}
+
+async fn start(mut call: Call) -> Answer {
+    call.no_query()?;
+    let document = document(&mut call, Kind::Json).await?;
+    let started = call.blocking(move |service| {
+        let request: Request = meaning(&document)?;
+        let id = match service.start_download(request) {
+            Ok(id) => id,
+            Err(Refused::Failed(error)) => return Err(error.into()),
+            Err(refused) => {
+                let status = match refused {
+                    Refused::Unknown(_) => StatusCode::NOT_FOUND,
+                    Refused::NoUrl(_) | Refused::Full => StatusCode::CONFLICT,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                return Err(Problem::within(&document, refused.to_string()).but(status));
+            }
+        };
+        let download = service.tell_download(id)?.ok_or_else(|| unknown(id))?;
+        let location = format!("/v1/downloads/{id}");
+        let response = warp::reply::with_header(json(&download), LOCATION, location);
+        Ok(warp::reply::with_status(response, StatusCode::ACCEPTED).into_response())
     });
     started.await
 }
 
-pub(super) async fn pause(id: EntityId, paused: bool, service: Arc<Service>) -> Response {
-    let done = blocking(move || match service.pause_download(id, paused)? {
-        true => report(&service, id, StatusCode::OK),
-        false => Ok(unknown(id)),
-    });
-    done.await
+async fn pause(call: Call) -> Answer {
+    set_paused(call, true).await
 }
 
-pub(super) async fn cancel(id: EntityId, service: Arc<Service>) -> Response {
-    let done = blocking(move || match service.cancel_download(id)? {
+async fn resume(call: Call) -> Answer {
+    set_paused(call, false).await
+}
+
+async fn set_paused(call: Call, paused: bool) -> Answer {
+    let id = call.entity()?;
+    call.no_query()?;
+    let known = call.blocking(move |service| Ok(service.pause_download(id, paused)?));
+    match known.await? {
+        true => told(&report(&call, id).await?),
+        false => Err(unknown(id)),
+    }
+}
+
+async fn cancel(call: Call) -> Answer {
+    let id = call.entity()?;
+    call.no_query()?;
+    let known = call.blocking(move |service| Ok(service.cancel_download(id)?));
+    match known.await? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => Ok(unknown(id)),
-    });
-    done.await
+        false => Err(unknown(id)),
+    }
 }
 
-fn report(
-    service: &Arc<Service>,
-    id: EntityId,
-    status: StatusCode,
-) -> Result<Response, StoreError> {
-    let Some(download) = service.download(id) else {
-        return Ok(unknown(id));
-    };
-    let report = Report::new(service, download)?;
-    Ok(warp::reply::with_status(warp::reply::json(&report), status).into_response())
+async fn report(call: &Call, id: EntityId) -> Result<Download, Problem> {
+    let download = call.blocking(move |service| Ok(service.tell_download(id)?));
+    download.await?.ok_or_else(|| unknown(id))
 }
 
-fn bad(detail: String) -> Response {
-    Problem::response(StatusCode::BAD_REQUEST, detail)
-}
-
-fn unknown(id: EntityId) -> Response {
-    Problem::response(StatusCode::NOT_FOUND, format!("id: {id} is not downloaded"))
+fn unknown(id: EntityId) -> Problem {
+    Problem::missing(id, "is not downloaded")
 }

@@ -230,7 +230,7 @@ async fn a_policy_is_checked_kept_and_merged() {
             "profiles.youtube.viewers: 65",
         ),
         ("PATCH", "[]", "not a JSON object"),
-        ("PUT", "{", "policy: "),
+        ("PUT", "{", "body: "),
     ] {
         let got = sidecar
             .manage_with(method, "/v1/policy", policy.to_owned())

@@ -80,6 +80,53 @@ impl Viewer {
     }
 }
 
+/// One who listens to events.
+pub(crate) struct Listener {
+    body: Incoming,
+    text: String,
+}
+
+/// What was told.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) data: Value,
+}
+
+impl Listener {
+    /// The next event; comments are passed over.
+    pub(crate) async fn next(&mut self) -> Event {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let mut lines = event.lines();
+                    lines.find_map(|line| {
+                        Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned())
+                    })
+                };
+                let found = field("event").map(|name| Event {
+                    name,
+                    id: field("id"),
+                    data: serde_json::from_str(&field("data").unwrap()).unwrap(),
+                });
+                self.text = rest.to_owned();
+                match found {
+                    Some(event) => return event,
+                    None => continue,
+                }
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            let frame = frame
+                .expect("nothing is told")
+                .expect("the events have ended");
+            let bytes = frame.unwrap().into_data().unwrap();
+            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+}
+
 /// What `check` finds in the folder of a sidecar that has just been stopped: what it was doing last
 /// in this process may end a moment later.
 pub(crate) async fn check(dir: &Path) -> (Report, Vec<Problem>) {
@@ -337,6 +384,21 @@ impl Sidecar {
         self.get(request.body(Full::from(body)).unwrap()).await
     }
 
+    /// Listens to events.
+    pub(crate) async fn listen(&self, query: &str, last: Option<&str>) -> Listener {
+        let mut request = Request::get(format!("http://{}/v1/events{query}", self.manage));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = self.send(request.body(Full::default()).unwrap()).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Listener {
+            body: response.into_body(),
+            text: String::new(),
+        }
+    }
+
     /// Changes the policy.
     pub(crate) async fn policy(&self, patch: Value) {
         let got = self.manage_with("PATCH", "/v1/policy", patch.to_string());
@@ -427,7 +489,20 @@ impl Sidecar {
     }
 
     pub(crate) async fn decide(&self, range: &str) -> Decision {
-        let message = DecideRequest::from(wanted(range));
+        self.decide_about(wanted(range)).await
+    }
+
+    /// The same for another entity.
+    pub(crate) async fn decide_at(&self, path: &str) -> Decision {
+        self.decide_about(Wanted {
+            key: key_at(path),
+            ..wanted("")
+        })
+        .await
+    }
+
+    async fn decide_about(&self, wanted: Wanted) -> Decision {
+        let message = DecideRequest::from(wanted);
         let body = serde_json::to_vec(&message).unwrap();
         let got = self
             .get(self.callout("/decide").body(body.into()).unwrap())

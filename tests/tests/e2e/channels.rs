@@ -76,7 +76,8 @@ async fn every_view_of_an_auto_channel_is_kept_and_completed() {
     let video = video.unwrap();
     assert_eq!(video["channel"], "UCauto");
     let entity = world.entity(&key("after")).await.unwrap();
-    assert_eq!(video["entities"], json!([entity["id"]]));
+    assert_eq!(video["entities"][0]["id"], entity["id"]);
+    assert_eq!(video["entities"].as_array().map(Vec::len), Some(1));
     assert_eq!(entity["video_id"], "after");
     assert_eq!(entity["itag"], "22");
     // A channel that changes its mode does so at once.
@@ -195,16 +196,18 @@ async fn subscriptions_are_imported() {
     let listed = management::json(world.stack.manage(0), "/v1/channels")
         .await
         .unwrap();
+    let said = listed["items"].as_array().unwrap().iter();
+    let said: Vec<_> = said.map(|c| [&c["id"], &c["title"], &c["mode"]]).collect();
     let expected = json!([
-        {"id": "UCa", "title": "Mine", "mode": "manual"},
-        {"id": "UCb", "title": "B", "mode": "auto"},
-        {"id": "UCc", "title": "C", "mode": "inherit"},
-        {"id": "UCd", "mode": "inherit"},
+        ["UCa", "Mine", "manual"],
+        ["UCb", "B", "auto"],
+        ["UCc", "C", "inherit"],
+        ["UCd", null, "inherit"],
     ]);
-    assert_eq!(listed["items"], expected);
+    assert_eq!(json!(said), expected);
     for (query, text, detail) in [
         ("", "hello", "no channel is named"),
-        ("?mode=all", opml, "mode=all"),
+        ("?mode=all", opml, "all"),
     ] {
         let (status, body) = import(query, text).await;
         assert!(status == 400 && body.contains(detail), "{status} {body}");
