@@ -40,9 +40,11 @@ pub struct Channel {
     pub watched_percent: Option<Enough>,
     /// Which of their qualities are completed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Quality")]
     pub quality: Option<Quality>,
     /// Whether a quality goes when a better one of the same video is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
     pub drop_lower: Option<bool>,
     /// What they may take of the disk, all together, in bytes; pinned ones do not count.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -114,6 +114,7 @@ pub struct ProfilePolicy {
     pub keep: Option<Keep>,
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Quality")]
     pub quality: Option<Quality>,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Request};
-use warp::reply::{Reply, Response};
+use warp::reply::Response;
 
 use super::problem::Problem;
 use crate::access::{Denial, Head, Hosts, Tokens, judge};

@@ -38,7 +38,8 @@ pub(super) struct Problem {
     detail: String,
     field: Option<String>,
     value: Option<Value>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Behind a pointer: a problem is an error of small functions.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
@@ -103,7 +104,7 @@ impl Problem {
     pub(super) fn with(self, name: HeaderName, value: &str) -> Self {
         let value = HeaderValue::from_str(value).ok();
         Self {
-            header: value.map(|value| (name, value)),
+            header: value.map(|value| Box::new((name, value))),
             ..self
         }
     }
@@ -119,7 +120,7 @@ impl Problem {
         let json = warp::reply::json(&report);
         let typed = warp::reply::with_header(json, "content-type", PROBLEM);
         let mut response = warp::reply::with_status(typed, self.status).into_response();
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = self.header.map(|header| *header) {
             response.headers_mut().insert(name, value);
         }
         response

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,8 +19,9 @@ const MOST_HEIGHTS: usize = 256;
 const MAX_ITAG: usize = 32;
 
 /// Which qualities of a video are completed: the word `watched`, a list of itags, or a maximum.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Value", into = "Value")]
+#[schemars(with = "Shape")]
 pub enum Quality {
     /// That which is watched.
     #[default]
@@ -30,8 +32,30 @@ pub enum Quality {
     Max(Arc<Max>),
 }
 
+/// The word `watched`, a list of itags, or a maximum.
+#[derive(JsonSchema)]
+#[schemars(untagged, rename = "Quality")]
+#[expect(dead_code, reason = "the shape of another type")]
+enum Shape {
+    /// That which is watched.
+    Watched(Word),
+    /// The first of these that can be had.
+    Preferred(#[schemars(length(min = 1, max = 16))] Vec<String>),
+    /// That which is watched unless its picture is higher.
+    Max(Max),
+}
+
+/// The word.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+#[expect(dead_code, reason = "the shape of another type")]
+enum Word {
+    Watched,
+}
+
 /// The highest picture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "MaximumQuality")]
 #[serde(deny_unknown_fields)]
 pub struct Max {
     /// Its lines.

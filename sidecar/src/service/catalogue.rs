@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
-use viewcache_protocol::{EntityId, EntityKey, Profile};
+use viewcache_protocol::{EntityKey, Profile};
 
 use super::Service;
 use crate::catalogue::{Channel, Channels, Video, is_id, video_of};

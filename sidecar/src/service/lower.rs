@@ -11,7 +11,8 @@ use super::history::Evicted;
 use crate::catalogue::video_of;
 use crate::live::{Live, State};
 use crate::lower::Rival;
-use crate::store::{Loaded, StoreError, millis};
+use crate::store::{Gone, Loaded, StoreError, millis};
+use crate::watchers::Watchers;
 
 /// Whoever has asked for an entity within so long watches it: players pause between requests.
 const WATCHED: Duration = Duration::from_secs(10);
@@ -121,15 +122,24 @@ impl Service {
         let long_ago = millis(SystemTime::now() - WATCHED);
         let watched = |state: &State| state.busy() || long_ago < state.record.last_accessed;
         let segments = self.store.segments_of(id)?;
-        let mut stays = false;
-        let gone = self.remove(id, |state| {
+        let Some(live) = self.known(id)? else {
+            return Ok(false);
+        };
+        let (mut stays, mut goes) = (false, false);
+        self.remove(&live, |state| {
             stays = !state.record.pinned && watched(state);
-            !state.record.pinned && !stays
+            goes = !state.record.pinned && !stays;
+            goes
         })?;
-        if gone.is_some() {
+        if goes {
             tracing::info!(entity = %id, "a better quality is complete");
             for (_, segment) in segments {
-                self.evicted(id, Evicted::Lower, segment.allocated);
+                let gone = Gone {
+                    room: segment.allocated,
+                    was: None,
+                    watchers: Watchers::default(),
+                };
+                self.evicted(id, Evicted::Lower, gone);
             }
         }
         Ok(stays)
@@ -138,7 +148,7 @@ impl Service {
     /// The qualities of a video of which something is stored. Blocks.
     fn rivals(&self, video: &str) -> Result<Vec<(EntityId, EntityKey, Rival)>, StoreError> {
         let mut rivals = Vec::new();
-        for id in self.entities_of(video)? {
+        for id in self.store.entities_of(video, None, usize::MAX)? {
             let known = match self.table.find(id) {
                 Some(live) => {
                     let state = live.state();

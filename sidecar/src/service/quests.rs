@@ -289,7 +289,7 @@ impl Service {
         itags: &[String],
     ) -> Result<Vec<Known>, StoreError> {
         let mut entities = Vec::new();
-        for id in self.entities_of(video)? {
+        for id in self.store.entities_of(video, None, usize::MAX)? {
             if let Some(live) = self.known(id)? {
                 let key = live.state().record.key.clone();
                 if same_version(like, &key) {
