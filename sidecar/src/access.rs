@@ -37,7 +37,7 @@ pub struct Head<'a> {
 
 /// How much has to be known of whoever asks for a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand {
+pub(crate) enum Demand {
     /// Nothing at all: it says that the process lives, to whatever looks after it, by whatever name.
     Nothing,
     /// No token: it is the page that asks for one, and has no data.
@@ -85,7 +85,8 @@ pub fn judge(head: Head<'_>, hosts: &Hosts, tokens: &Tokens) -> Result<(), Denia
     }
 }
 
-fn demand(method: &Method, path: &str) -> Demand {
+/// What a path demands; also by its template.
+pub(crate) fn demand(method: &Method, path: &str) -> Demand {
     match *method {
         Method::GET | Method::HEAD => match path {
             "/healthz" | "/readyz" => Demand::Nothing,

@@ -67,6 +67,18 @@ impl Denial {
         }
     }
 
+    /// The field that it is about, and its value unless that is a secret.
+    pub fn field(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::NoHost => ("host", None),
+            Self::Host(value) => ("host", Some(value)),
+            Self::Origin(value) => ("origin", Some(value)),
+            Self::Site(value) => ("sec-fetch-site", Some(value)),
+            Self::NoToken | Self::WrongToken | Self::Role(_) => ("authorization", None),
+            Self::ContentType(value, _) => ("content-type", value.as_deref()),
+        }
+    }
+
     /// The token in logs and metric labels.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -90,7 +102,11 @@ mod tests {
         let check = |denial: Denial, status: u16, expect: &str| {
             assert_eq!(denial.status(), status, "{denial}");
             assert_eq!(denial.to_string(), expect);
-            let credentials = expect.starts_with("authorization: ");
+            let (field, value) = denial.field();
+            assert!(expect.starts_with(&format!("{field}: ")), "{expect}");
+            assert!(value.is_none_or(|value| expect.contains(value)), "{expect}");
+            let credentials = field == "authorization";
+            assert!(!credentials || value.is_none());
             assert_eq!(denial.challenge().is_some(), credentials, "{denial}");
         };
         check(

@@ -133,7 +133,9 @@ pub(super) fn guarded() -> HeaderMap {
 }
 
 fn answer(denial: &Denial) -> Response {
-    let mut response = Problem::new(denial.status(), denial.to_string()).into_response();
+    let (field, value) = denial.field();
+    let problem = Problem::new(denial.status(), denial.to_string()).of(field, value);
+    let mut response = problem.into_response();
     let headers = response.headers_mut();
     headers.extend(guarded());
     if let Some(challenge) = denial.challenge() {

@@ -16,7 +16,7 @@ use crate::events::{Kind, LastId, MAX_SUBSCRIBERS};
 pub(super) fn routes() -> Vec<Route> {
     let about = About::text("events", "What happens, as it does", "text/event-stream");
     let about = about.asks(TYPES).heeds(LAST).fails(&[503]).detail(
-        "Server-sent events: `event` names the kind, `data` is a JSON object; see Events. \
+        "Server-sent events: `event` names the kind, `data` is a JSON object; see What events say. \
          One that has an `id` can be resumed after; what is not known any more is a `reset`.",
     );
     vec![Route::get("/v1/events", listen, about)]

@@ -2,15 +2,15 @@
 //! that they take and answer.
 
 mod example;
+mod failures;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -21,9 +21,11 @@ use super::body::Kind;
 use super::call::Call;
 use super::problem::{PROBLEM, Report};
 use super::route::{Answer, Route};
+use crate::access::{Demand, demand};
 use crate::catalogue::ID_PATTERN;
 use crate::events::Kind as EventKind;
 use example::example;
+use failures::{failure, failures, reason};
 
 /// What an id of an entity is.
 const ENTITY_ID: &str = "^[0-9a-fA-F]{32}$";
@@ -97,9 +99,21 @@ fn document(routes: &[Route]) -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "security": [{"token": []}],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"token": token()}},
         "x-events": events,
+    })
+}
+
+/// How whoever asks says who they are.
+fn token() -> Value {
+    json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "One of the configured tokens (RFC 6750). GET and HEAD need the role `read`, \
+            everything else `admin`. Where none is configured, the port is the loopback's and asks \
+            for none.",
     })
 }
 
@@ -116,6 +130,7 @@ fn operation(route: &Route, shapes: &mut Shapes, problem: &Value) -> Value {
         ..
     } = route.about;
     let edits = tagged && route.method != Method::GET;
+    let demand = demand(&route.method, route.template);
     let mut parameters: Vec<Value> = id.into_iter().map(path_parameter).collect();
     parameters.extend(query.iter().map(|query| parameter("query", query)));
     parameters.extend(header.iter().map(|header| parameter("header", header)));
@@ -126,8 +141,12 @@ fn operation(route: &Route, shapes: &mut Shapes, problem: &Value) -> Value {
         "tags": [tag],
         "operationId": operation_id(route),
         "summary": summary,
-        "responses": responses(&route.about, edits, shapes, problem),
+        "responses": responses(&route.about, edits, demand, shapes, problem),
     });
+    if !matches!(demand, Demand::Role(_)) {
+        // Open to whoever asks.
+        operation["security"] = json!([]);
+    }
     if !detail.is_empty() {
         operation["description"] = detail.into();
     }
@@ -260,12 +279,24 @@ fn nullable(schema: &mut Value) {
 
 fn or_null(schema: &mut Value) {
     nullable(schema);
-    let value = schema.take();
+    let mut value = schema.take();
+    let about = value
+        .as_object_mut()
+        .and_then(|value| value.remove("description"));
     *schema = json!({"anyOf": [value, {"type": "null"}]});
+    if let Some(about) = about {
+        schema["description"] = about;
+    }
 }
 
 /// The responses of a route, those by which it fails too.
-fn responses(about: &About, edits: bool, shapes: &mut Shapes, problem: &Value) -> Value {
+fn responses(
+    about: &About,
+    edits: bool,
+    demand: Demand,
+    shapes: &mut Shapes,
+    problem: &Value,
+) -> Value {
     let mut answer = json!({"description": reason(about.status)});
     match about.gives {
         Gives::Json(shape) => {
@@ -290,79 +321,17 @@ fn responses(about: &About, edits: bool, shapes: &mut Shapes, problem: &Value) -
         answer["headers"] = json!({"Location": header("Where it is.")});
     }
     let mut responses = json!({about.status.to_string(): answer});
-    for status in failures(about, edits) {
+    for status in failures(about, edits, demand) {
         let content = json!({"schema": problem, "example": failure(status)});
         let mut failure = json!({"description": reason(status), "content": {PROBLEM: content}});
-        if status == 503 {
-            failure["headers"] = json!({"Retry-After": header("Seconds.")});
+        match status {
+            401 => failure["headers"] = json!({"WWW-Authenticate": header("Bearer (RFC 6750).")}),
+            503 => failure["headers"] = json!({"Retry-After": header("Seconds.")}),
+            _ => {}
         }
         responses[status.to_string()] = failure;
     }
     responses
-}
-
-/// With which statuses a route fails.
-fn failures(about: &About, edits: bool) -> BTreeSet<u16> {
-    let mut failures = BTreeSet::from_iter(about.fails.iter().copied());
-    // A query that nobody asks for.
-    failures.insert(400);
-    if edits {
-        failures.insert(412);
-    }
-    if let Some(takes) = about.takes {
-        failures.extend([400, 411, 413]);
-        if takes.kind != Kind::Any {
-            failures.insert(415);
-        }
-    }
-    failures
-}
-
-fn failure(status: u16) -> Value {
-    let problem = |detail: &str| {
-        let title = reason(status);
-        json!({"status": status, "title": title, "detail": detail})
-    };
-    let about = |detail: &str, field: &str, value: Value| {
-        let mut problem = problem(detail);
-        (problem["field"], problem["value"]) = (field.into(), value);
-        problem
-    };
-    let zeros = "0".repeat(32);
-    match status {
-        400 => about(
-            "colour: \"red\" is not asked for here",
-            "colour",
-            json!("red"),
-        ),
-        404 => about(&format!("id: {zeros} is not there"), "id", json!(zeros)),
-        409 => problem("download: 10000 are remembered already; delete some"),
-        411 => about("content-length: missing", "content-length", Value::Null),
-        412 => about(
-            "if-match: \"0123456789abcdef\" does not hold: it is \"fedcba9876543210\"",
-            "if-match",
-            json!("\"0123456789abcdef\""),
-        ),
-        413 => about(
-            "content-length: 70000 is more than 65536",
-            "content-length",
-            json!(70_000),
-        ),
-        415 => about(
-            "content-type: \"text/plain\" is not among application/json",
-            "content-type",
-            json!("text/plain"),
-        ),
-        503 => problem("events: 64 subscribers listen already"),
-        _ => problem("it failed"),
-    }
-}
-
-fn reason(status: u16) -> &'static str {
-    let status = StatusCode::from_u16(status).ok();
-    status
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("failure")
 }
 
 /// The events by their names, with what each says beside its time.

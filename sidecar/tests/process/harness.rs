@@ -26,6 +26,7 @@ use viewcache_sidecar::Listener;
 use viewcache_sidecar::config::{Config, DataListen, Written};
 use viewcache_sidecar::store::{self, Problem, Report, StoreError};
 
+use crate::listening::Listening;
 use crate::origin::body;
 
 /// A hit of which the filter may not conclude that the next request is one.
@@ -77,53 +78,6 @@ impl Viewer {
             bytes.extend_from_slice(&frame.expect("the body was cut").into_data().unwrap());
         }
         bytes
-    }
-}
-
-/// One who listens to events.
-pub(crate) struct Listener {
-    body: Incoming,
-    text: String,
-}
-
-/// What was told.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) name: String,
-    pub(crate) id: Option<String>,
-    pub(crate) data: Value,
-}
-
-impl Listener {
-    /// The next event; comments are passed over.
-    pub(crate) async fn next(&mut self) -> Event {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| {
-                    let mut lines = event.lines();
-                    lines.find_map(|line| {
-                        Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned())
-                    })
-                };
-                let found = field("event").map(|name| Event {
-                    name,
-                    id: field("id"),
-                    data: serde_json::from_str(&field("data").unwrap()).unwrap(),
-                });
-                self.text = rest.to_owned();
-                match found {
-                    Some(event) => return event,
-                    None => continue,
-                }
-            }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
-            let frame = frame
-                .expect("nothing is told")
-                .expect("the events have ended");
-            let bytes = frame.unwrap().into_data().unwrap();
-            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
-        }
     }
 }
 
@@ -385,7 +339,7 @@ impl Sidecar {
     }
 
     /// Listens to events.
-    pub(crate) async fn listen(&self, query: &str, last: Option<&str>) -> Listener {
+    pub(crate) async fn listen(&self, query: &str, last: Option<&str>) -> Listening {
         let mut request = Request::get(format!("http://{}/v1/events{query}", self.manage));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -393,10 +347,7 @@ impl Sidecar {
         let response = self.send(request.body(Full::default()).unwrap()).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Listener {
-            body: response.into_body(),
-            text: String::new(),
-        }
+        Listening::new(response.into_body())
     }
 
     /// Changes the policy.

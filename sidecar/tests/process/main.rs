@@ -8,6 +8,7 @@ mod crash;
 mod fills;
 mod harness;
 mod limits;
+mod listening;
 mod management;
 mod open_ended;
 mod origin;

@@ -59,9 +59,9 @@ fn object(schema: &Value, nested: impl Fn(&Value) -> Value) -> Value {
     let known = properties.into_iter().flatten();
     let known = known.map(|(name, schema)| (name.clone(), nested(schema)));
     let mut members: Map<String, Value> = known.collect();
-    // Where no more than one may be, the first is one.
+    // Where no more than one may be, the last is one: the first of a purge is `all`.
     if schema.get("maxProperties") == Some(&json!(1)) {
-        members = members.into_iter().take(1).collect();
+        members = members.into_iter().next_back().into_iter().collect();
     }
     if let Some(more) = schema
         .get("additionalProperties")

@@ -14,19 +14,31 @@ pub(super) fn reference(document: &Value) -> String {
     let about = text(&document["info"]["description"]).replace(". ", ".\n");
     line(&mut page, &about);
     line(&mut page, "");
+    line(&mut page, "`Authorization: Bearer <token>`:");
+    let token = &document["components"]["securitySchemes"]["token"]["description"];
+    line(
+        &mut page,
+        &format!("{}\n", text(token).replace(". ", ".\n")),
+    );
     let components = &document["components"]["schemas"];
-    let mut tag = "";
-    for (path, operations) in members(&document["paths"]) {
-        for (method, operation) in members(operations) {
-            let of = text(&operation["tags"][0]);
-            if of != tag {
-                tag = of;
-                line(&mut page, &format!("## {}\n", capital(tag)));
-            }
+    let operations = members(&document["paths"]).flat_map(|(path, operations)| {
+        members(operations).map(move |(method, operation)| (path, method, operation))
+    });
+    let mut by_tag: Vec<(&str, Vec<_>)> = Vec::new();
+    for operation in operations {
+        let tag = text(&operation.2["tags"][0]);
+        match by_tag.iter_mut().find(|(known, _)| *known == tag) {
+            Some((_, operations)) => operations.push(operation),
+            None => by_tag.push((tag, vec![operation])),
+        }
+    }
+    for (tag, operations) in by_tag {
+        line(&mut page, &format!("## {}\n", capital(tag)));
+        for (path, method, operation) in operations {
             describe(&mut page, method, path, operation, components);
         }
     }
-    line(&mut page, "## Events\n");
+    line(&mut page, "## What events say\n");
     line(&mut page, "Each has a member `at`, its time, and:\n");
     line(&mut page, "| event | when | members |");
     line(&mut page, "|---|---|---|");
@@ -50,6 +62,9 @@ pub(super) fn reference(document: &Value) -> String {
     for (name, schema) in members(components) {
         line(&mut page, &format!("### {name}\n"));
         line(&mut page, &format!("{}\n", sentence(schema)));
+        if schema.get("properties").is_none() {
+            line(&mut page, &format!("It is {}.\n", kind(schema)));
+        }
         table(&mut page, schema);
     }
     page.truncate(page.trim_end().len());
