@@ -293,7 +293,7 @@ impl Store {
     pub fn update(&self, place: Place, update: &Update) -> Result<(), StoreError> {
         let index = self.index()?;
         let mut batch = index.batch();
-        batch.update(place.entity, place.seq, update);
+        batch.update(place.entity, place.seq, update)?;
         batch.write()
     }
 

@@ -232,22 +232,16 @@ impl Index {
         entity: EntityId,
         record: &EntityRecord,
     ) -> Result<(), StoreError> {
-        let known = self.holds(entity)?;
         let mut batch = self.batch();
-        batch.put_entity(entity, record);
-        batch.write()?;
-        self.count_entities(i64::from(!known));
-        Ok(())
+        batch.put_entity(entity, record)?;
+        batch.write()
     }
 
     pub(super) fn remove_entity(&self, entity: EntityId) -> Result<(), StoreError> {
-        let known = self.holds(entity)?;
         let mut batch = self.batch();
         let record = self.peek(entity)?;
-        batch.remove_entity(entity, record.as_ref().map(|record| &record.key));
-        batch.write()?;
-        self.count_entities(-i64::from(known));
-        Ok(())
+        batch.remove_entity(entity, record.as_ref().map(|record| &record.key))?;
+        batch.write()
     }
 
     /// Whether there is a record of an entity.

@@ -55,21 +55,18 @@ impl Store {
             was: None,
             watchers: Watchers::default(),
         };
-        let mut last = false;
         if let Some((record, generation)) = living {
             let place = generation.place(entity);
             let range = place.segment_range(segment * place.segment_size);
             batch.remove_rows_in(entity, seq, range)?;
             let key = layout::generation_key(entity, seq);
-            last = index.segments(&key)?.iter().all(|(id, _)| *id == aged.id);
-            if last {
-                batch.remove_entity(entity, Some(&record.key));
+            if index.segments(&key)?.iter().all(|(id, _)| *id == aged.id) {
+                batch.remove_entity(entity, Some(&record.key))?;
                 gone.watchers = record.watchers.clone();
             }
             gone.was = Some((record.key.clone(), range));
         }
         batch.write()?;
-        index.count_entities(-i64::from(last));
         self.segments.remove(aged.id)?;
         Ok(gone)
     }
@@ -82,7 +79,7 @@ impl Store {
             return Ok(None);
         };
         let mut batch = index.batch();
-        batch.remove_entity(entity, Some(&record.key));
+        batch.remove_entity(entity, Some(&record.key))?;
         let mut forgotten = Forgotten {
             key: record.key,
             bytes: None,
@@ -100,7 +97,6 @@ impl Store {
             }
         }
         batch.write()?;
-        index.count_entities(-1);
         Ok(Some(forgotten))
     }
 

@@ -17,6 +17,8 @@ pub(in crate::store) struct Batch<'a> {
     pub(super) batch: WriteBatch,
     /// By how much it changes the room of segments.
     rooms: Rooms,
+    /// And the number of entities, each of which it changes once.
+    entities: i64,
 }
 
 impl<'a> Batch<'a> {
@@ -25,23 +27,36 @@ impl<'a> Batch<'a> {
             index,
             batch: WriteBatch::default(),
             rooms: Rooms::default(),
+            entities: 0,
         }
     }
 
-    pub(in crate::store) fn put_entity(&mut self, entity: EntityId, record: &EntityRecord) {
+    pub(in crate::store) fn put_entity(
+        &mut self,
+        entity: EntityId,
+        record: &EntityRecord,
+    ) -> Result<(), StoreError> {
+        self.entities += i64::from(!self.index.holds(entity)?);
         let value = layout::encode_entity(record);
         let family = self.index.family(Family::Entities);
         self.batch.put_cf(family, entity.as_bytes(), value);
         self.link(entity, &record.key);
+        Ok(())
     }
 
     /// Takes an entity out; `key` is known when its record can be read.
-    pub(in crate::store) fn remove_entity(&mut self, entity: EntityId, key: Option<&EntityKey>) {
+    pub(in crate::store) fn remove_entity(
+        &mut self,
+        entity: EntityId,
+        key: Option<&EntityKey>,
+    ) -> Result<(), StoreError> {
+        self.entities -= i64::from(self.index.holds(entity)?);
         let family = self.index.family(Family::Entities);
         self.batch.delete_cf(family, entity.as_bytes());
         if let Some(key) = key {
             self.unlink(entity, key);
         }
+        Ok(())
     }
 
     pub(in crate::store) fn change_rows(&mut self, entity: EntityId, seq: u64, change: &Change) {
@@ -121,9 +136,14 @@ impl<'a> Batch<'a> {
         }
     }
 
-    pub(in crate::store) fn update(&mut self, entity: EntityId, seq: u64, update: &Update) {
+    pub(in crate::store) fn update(
+        &mut self,
+        entity: EntityId,
+        seq: u64,
+        update: &Update,
+    ) -> Result<(), StoreError> {
         if let Some(record) = &update.record {
-            self.put_entity(entity, record);
+            self.put_entity(entity, record)?;
         }
         self.change_rows(entity, seq, &update.rows);
         for change in &update.segments {
@@ -134,6 +154,7 @@ impl<'a> Batch<'a> {
             };
             self.change_segment(id, change.before, change.after);
         }
+        Ok(())
     }
 
     /// Takes a key out, whatever it is.
@@ -146,6 +167,7 @@ impl<'a> Batch<'a> {
         self.index.db.write(self.batch).inspect_err(failed)?;
         self.index.unsynced.store(true, Ordering::Relaxed);
         self.index.count_rooms(self.rooms);
+        self.index.count_entities(self.entities);
         Ok(())
     }
 }
