@@ -153,6 +153,15 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
 }
 
+/// What an entity had that was taken out of memory's state and the index.
+#[derive(Debug)]
+struct TakenAway {
+    /// How many bytes were stored, if any response had come.
+    bytes: Option<u64>,
+    /// What is to be removed when nobody writes it any more.
+    old: Option<Ended>,
+}
+
 impl Service {
     /// Opens the data folder. Blocks.
     ///
@@ -336,20 +345,19 @@ impl Service {
         may_go: impl FnOnce(&State) -> bool,
     ) -> Result<(), StoreError> {
         // Otherwise the last who still writes removes it.
-        if let Some((_, Some(old))) = self.take_away(live, may_go)? {
+        if let Some(TakenAway { old: Some(old), .. }) = self.take_away(live, may_go)? {
             self.remove_ended(live, &old);
         }
         Ok(())
     }
 
     /// Takes an entity out of memory's state and the index, unless `may_go`, asked under its lock,
-    /// forbids it. How many bytes were stored comes back, if any response had come, and what is to
-    /// be removed when nobody writes it any more. Blocks.
+    /// forbids it. Blocks.
     fn take_away(
         &self,
         live: &Arc<Live>,
         may_go: impl FnOnce(&State) -> bool,
-    ) -> Result<Option<(Option<u64>, Option<Ended>)>, StoreError> {
+    ) -> Result<Option<TakenAway>, StoreError> {
         let indexing = live.index_lock();
         let (bytes, old) = {
             let mut state = live.state();
@@ -370,7 +378,7 @@ impl Service {
         drop(indexing);
         self.spools.purge(live.id);
         live.changed.notify_waiters();
-        Ok(Some((bytes, old)))
+        Ok(Some(TakenAway { bytes, old }))
     }
 
     /// Writes the entity's record to the index, unless it has no generation. Blocks.

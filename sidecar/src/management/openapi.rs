@@ -305,7 +305,7 @@ fn responses(
         }
         Gives::Text(media) => {
             let schema = match media {
-                "application/json" => json!({"type": "object"}),
+                "application/json" => json!({"type": "object", "additionalProperties": true}),
                 _ => json!({"type": "string"}),
             };
             answer["content"] = json!({media: {"schema": schema}});

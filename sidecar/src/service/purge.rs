@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use viewcache_protocol::{EntityId, EntityKey};
 
-use super::Service;
 use super::listing::{Filter, Walk};
 use super::variants::MAX_VARIANTS;
+use super::{Service, TakenAway};
 use crate::error::Error;
 use crate::events::{Event, PurgedOne, Subject};
 use crate::live::Live;
@@ -214,7 +214,7 @@ impl Service {
     }
 
     fn purge_known(self: &Arc<Self>, live: &Arc<Live>) -> Result<Option<u64>, StoreError> {
-        let Some((bytes, old)) = self.take_away(live, |_| true)? else {
+        let Some(TakenAway { bytes, old }) = self.take_away(live, |_| true)? else {
             return Ok(None);
         };
         // Otherwise the last who still writes removes it.

@@ -84,7 +84,13 @@ async fn a_token_opens_what_its_role_may() {
         let detail = "authorization: the bearer token's role is not admin";
         assert_eq!(
             problem,
-            json!({"status": 403, "title": "Forbidden", "detail": detail})
+            json!({
+                "status": 403,
+                "title": "Forbidden",
+                "detail": detail,
+                "field": "authorization",
+                "value": null,
+            })
         );
     }
     let seen = call(&sidecar, "GET", &entity, Some(READ)).await;
