@@ -16,6 +16,7 @@ use crate::head::{Fields, RequestHead};
 pub use own::{Key, Part, Rules};
 use query::Twice;
 pub use template::Template;
+pub use youtube::versionless;
 
 /// Why the cache is not consulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! `/videoplayback` URLs: signed and expiring, so only the parameters that name the bytes make
 //! the key. A `range` parameter is a range whose answer is a 200.
 
-use viewcache_protocol::{Profile, Wanted};
+use viewcache_protocol::{EntityKey, Profile, Wanted};
 
 use super::query::Query;
 use super::{BypassReason, key, query_range};
@@ -65,6 +65,19 @@ pub(super) fn identify(target: &str) -> Result<Wanted, BypassReason> {
             .map(|query| format!("{path}?{query}")),
         ..Wanted::whole(key(Profile::Youtube, &parts.collect::<Vec<_>>().join("&"))?)
     })
+}
+
+/// The key of the same video and quality whatever its `lmt`: a file that was downloaded before does
+/// not tell it. `None` for keys without one.
+pub fn versionless(key: &EntityKey) -> Option<EntityKey> {
+    key.part("lmt")?;
+    if key.profile() != Profile::Youtube || 0 < key.number() {
+        return None;
+    }
+    let (_, rest) = key.as_str().split_once(':')?;
+    let parts = rest.split('&').filter(|part| !part.starts_with("lmt="));
+    let rest = parts.collect::<Vec<_>>().join("&");
+    EntityKey::new(Profile::Youtube, &rest).ok()
 }
 
 fn video_id(query: Query<'_>) -> Result<Option<String>, BypassReason> {
@@ -174,6 +187,21 @@ mod tests {
             let query = format!("v=abc&itag=140&lmt=17&clen=100&range={range}");
             assert_eq!(key_of(&query), Err(BypassReason::MalformedRange), "{range}");
         }
+    }
+
+    #[test]
+    fn a_key_may_be_known_but_for_its_version() {
+        let check = |text: &str, expect: Option<&str>| {
+            let key = versionless(&text.parse().unwrap());
+            assert_eq!(key.as_ref().map(EntityKey::as_str), expect, "{text}");
+        };
+        check(
+            "youtube:v=abc&itag=140&lmt=17&xtags=drc%3D1&clen=100",
+            Some("youtube:v=abc&itag=140&xtags=drc%3D1&clen=100"),
+        );
+        check("youtube:v=abc&itag=140&clen=100", None);
+        check("youtube:v=abc&itag=140&lmt=17&clen=100 (1)", None);
+        check("films:id=7&lmt=17", None);
     }
 
     #[test]
