@@ -265,6 +265,7 @@ mod tests {
             received_at: millis(now),
             selecting: Selecting::default(),
             governing: None,
+            original: None,
         };
         EntityRecord {
             generation: Some(generation),

@@ -14,7 +14,9 @@ mod layout;
 mod links;
 mod migrate;
 mod notes;
+mod original;
 mod removal;
+mod rename;
 mod rows;
 mod segments;
 mod spool;
@@ -41,6 +43,7 @@ pub use check::{Problem, Report, check};
 use folder::{format, lock, write_format};
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, Standing, millis};
+pub use original::{How, Original, Stamp};
 pub use removal::{Forgotten, Gone};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
 pub use segments::Patience;
@@ -67,6 +70,11 @@ impl Place {
             seq: self.seq,
             segment,
         }
+    }
+
+    /// Its link to an imported file.
+    const fn link(self) -> SegmentId {
+        SegmentId::link(self.entity, self.seq)
     }
 
     /// The bytes of the segment that the byte at `offset` is in.
@@ -119,7 +127,7 @@ impl StoreError {
 }
 
 /// The layout's number, kept in the data folder.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What was found of one entity.
 #[derive(Debug)]
@@ -287,6 +295,11 @@ impl Store {
     /// indexed too.
     pub fn write(&self, place: Place, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         Ok(self.segments.write(place, offset, bytes)?)
+    }
+
+    /// Brings the file of a segment to the disk.
+    pub fn sync_segment(&self, place: Place, offset: u64) -> Result<(), StoreError> {
+        Ok(self.segments.writable(place, offset)?.sync_data()?)
     }
 
     /// Makes a change of the index.

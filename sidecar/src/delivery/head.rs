@@ -184,6 +184,7 @@ mod tests {
             received_at: 1_000_000,
             selecting: Default::default(),
             governing: None,
+            original: None,
         };
         let place = generation.place(key.id());
         Snapshot {

@@ -112,6 +112,7 @@ mod tests {
             received_at: 0,
             selecting: Default::default(),
             governing: None,
+            original: None,
         };
         let snapshot = Snapshot {
             place: generation.place(key.id()),

@@ -30,6 +30,8 @@ pub struct Leaving {
     pub place: Place,
     /// What the index is to be told.
     pub update: Update,
+    /// When bytes of the generation's link go: whether nothing leads to the link any more.
+    pub forsakes_link: Option<bool>,
     rows: Vec<(u64, Row)>,
 }
 
@@ -123,6 +125,8 @@ impl State {
         };
         self.rows.apply(change.clone());
         self.stored.remove(whole);
+        let linked = rows.iter().any(|(_, row)| row.linked);
+        let forsakes_link = linked.then(|| !self.rows.any_linked());
         let gone = SegmentChange {
             segment,
             before,
@@ -136,6 +140,7 @@ impl State {
         Some(Leaving {
             place,
             update,
+            forsakes_link,
             rows,
         })
     }

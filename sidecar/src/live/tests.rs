@@ -49,6 +49,7 @@ fn generation(seq: u64, strong: bool, wall: SystemTime) -> GenerationRecord {
         received_at: crate::store::millis(wall),
         selecting: Default::default(),
         governing: None,
+        original: None,
     }
 }
 

@@ -69,6 +69,20 @@ impl Policy {
         }
     }
 
+    /// How many bytes more can be admitted without anything having to go.
+    pub fn spare(&self, pools: Pools) -> u64 {
+        let Pools {
+            provisional,
+            admitted,
+            max,
+            ample,
+        } = pools;
+        let rest = ample.saturating_sub(self.provisional_max(max));
+        let used = provisional.saturating_add(admitted);
+        let left = ample.saturating_sub(used);
+        rest.saturating_sub(admitted).min(left)
+    }
+
     /// Whether so many bytes can be admitted and stay, whatever else is stored.
     pub fn fits(&self, bytes: u64, max: u64, ample: u64) -> bool {
         bytes <= ample.saturating_sub(self.provisional_max(max))
@@ -129,6 +143,23 @@ mod tests {
         assert_eq!(excess(false, admitted), (0, 50));
         let policy = Policy::default();
         assert!(policy.fits(850, 1000, 950) && !policy.fits(851, 1000, 950));
+    }
+
+    #[test]
+    fn what_is_spare_drives_nothing_out() {
+        let policy = Policy::default();
+        let spare = |provisional, admitted| {
+            policy.spare(Pools {
+                provisional,
+                admitted,
+                ..POOLS
+            })
+        };
+        assert_eq!(spare(0, 0), 850);
+        assert_eq!(spare(0, 800), 50);
+        assert_eq!(spare(100, 900), 0);
+        // What the other pool has taken of this one's share.
+        assert_eq!(spare(300, 600), 50);
     }
 
     #[test]

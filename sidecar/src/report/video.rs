@@ -158,6 +158,7 @@ mod tests {
                 received_at: at,
                 selecting: Selecting::default(),
                 governing: None,
+                original: None,
             }),
             hits: 2,
             ..EntityRecord::new(key, now)

@@ -204,6 +204,21 @@ impl Service {
         self.policy().excess(self.pools())
     }
 
+    /// How many bytes more can be worth keeping without anything going for them.
+    pub(super) fn spare(&self) -> u64 {
+        self.policy().spare(self.pools())
+    }
+
+    /// The most bytes that can be worth keeping at all.
+    pub(super) fn share(&self) -> u64 {
+        let nothing = Pools {
+            provisional: 0,
+            admitted: 0,
+            ..self.pools()
+        };
+        self.policy().spare(nothing)
+    }
+
     fn pools(&self) -> Pools {
         let provisional = self.store.rooms().get(Class::Provisional);
         Pools {

@@ -1,6 +1,7 @@
 //! What goes when there is no room: the segments used least recently, of entities that are not
 //! admitted first, of pinned ones never.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,11 +10,11 @@ use viewcache_protocol::EntityId;
 
 use super::Service;
 use super::history::Evicted;
-use super::room::Take;
+use super::room::{Claim, Shortage, Take};
 use crate::error::Refusal;
 use crate::events::{Event, Pinned, Subject};
 use crate::live::{Leaving, Live, State};
-use crate::store::{Aged, Class, Gone, Place, SegmentId, Standing, StoreError};
+use crate::store::{Aged, Class, Gone, Place, SegmentId, Standing, Store, StoreError};
 
 /// How long a writer waits for room that another thread makes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -44,14 +45,31 @@ enum Fate {
     Ends,
 }
 
+/// Which entities share their blocks with the files that they were imported from, as far as was
+/// looked.
+#[derive(Debug, Default)]
+struct Shared(HashMap<EntityId, bool>);
+
+impl Shared {
+    fn has(&mut self, store: &Store, id: SegmentId) -> bool {
+        let look = || store.is_shared(id.entity, id.seq).unwrap_or(false);
+        *self.0.entry(id.entity).or_insert_with(look)
+    }
+}
+
 impl Service {
-    /// Takes room for bytes before they are written. When there is none, one writer makes some and
-    /// the others wait for it. Blocks; for writer threads.
+    /// Takes room for bytes before they are written. Blocks; for writer threads.
     pub(super) fn take_room(self: &Arc<Self>, bytes: u64) -> Result<(), Refusal> {
+        self.take_room_for(Claim::written(bytes))
+    }
+
+    /// Takes room before it is used. When there is none, one writer makes some and the others wait
+    /// for it. Blocks; for writer threads.
+    pub(super) fn take_room_for(self: &Arc<Self>, claim: Claim) -> Result<(), Refusal> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let round = self.room.round();
-            match self.room.take(&self.store, bytes) {
+            match self.room.take(&self.store, claim) {
                 Take::Plenty => return Ok(()),
                 Take::Scarce => {
                     self.evict_ahead();
@@ -67,7 +85,7 @@ impl Service {
                     if barren.is_some_and(|until| Instant::now() < until) {
                         return Err(Refusal::Full);
                     }
-                    let made = self.make_room(bytes);
+                    let made = self.make_room(claim);
                     *barren = (!made).then(|| Instant::now() + BARREN);
                     drop(barren);
                     self.room.tell();
@@ -87,7 +105,7 @@ impl Service {
             if let Some(mut barren) = service.room.make()
                 && barren.is_none_or(|until| until <= Instant::now())
             {
-                let made = service.make_room(0);
+                let made = service.make_room(Claim::written(0));
                 *barren = (!made).then(|| Instant::now() + BARREN);
                 drop(barren);
                 service.room.tell();
@@ -96,21 +114,37 @@ impl Service {
         });
     }
 
-    /// Evicts until `bytes` fit and some more. False when nothing could be.
-    fn make_room(&self, bytes: u64) -> bool {
-        let (needed, ample) = self.room.short(&self.store, bytes);
-        if ample == 0 {
+    /// Evicts until a claim fits and some more. False when nothing could be.
+    fn make_room(&self, claim: Claim) -> bool {
+        let Shortage {
+            needed,
+            over,
+            under,
+        } = self.room.shortage(&self.store, claim);
+        if over == 0 && under == 0 {
             return true;
         }
         // What was used since the index was last told is not the oldest any more.
         self.age_all();
-        // What is provisional keeps its share of the room, or nothing new would ever be admitted.
-        let over = self.excess().admitted.min(ample);
-        let mut freed = self.evict_admitted(over, Evicted::Room);
-        let left = ample.saturating_sub(freed);
-        freed += self.evict_those(None, left, Evicted::Room, |_| Fate::Goes);
-        tracing::debug!(freed, needed, ample, "room is made");
+        // Where the disk is short, what shares its blocks with somebody else's file gives nothing
+        // back.
+        let mut shared = Shared::default();
+        let mut freed = self.evict_oldest(under, |aged| match shared.has(&self.store, aged.id) {
+            true => Fate::Stays,
+            false => Fate::Goes,
+        });
+        freed += self.evict_oldest(over.saturating_sub(freed), |_| Fate::Goes);
+        tracing::debug!(freed, needed, over, under, "room is made");
         0 < freed
+    }
+
+    /// Evicts what was used least recently until so much has gone. What has gone comes back.
+    fn evict_oldest(&self, bytes: u64, mut fate: impl FnMut(&Aged) -> Fate) -> u64 {
+        // What is provisional keeps its share of the room, or nothing new would ever be admitted.
+        let over = self.excess().admitted.min(bytes);
+        let freed = self.evict_admitted(over, Evicted::Room, &mut fate);
+        let left = bytes.saturating_sub(freed);
+        freed + self.evict_those(None, left, Evicted::Room, fate)
     }
 
     pub(super) fn age_all(&self) {
@@ -124,13 +158,14 @@ impl Service {
         self.age_all();
         let ample = |over: u64, spare: u64| if over == 0 { 0 } else { over + spare };
         let spare = self.room.max() / 64;
-        self.evict_admitted(ample(self.excess().admitted, spare), Evicted::Share);
+        let admitted = ample(self.excess().admitted, spare);
+        self.evict_admitted(admitted, Evicted::Share, |_| Fate::Goes);
         self.evict_provisional(ample(self.excess().provisional, spare));
     }
 
     /// Evicts admitted segments until so much has gone. What has gone comes back.
-    fn evict_admitted(&self, bytes: u64, why: Evicted) -> u64 {
-        self.evict_those(Some(FIRST_ADMITTED), bytes, why, |_| Fate::Goes)
+    fn evict_admitted(&self, bytes: u64, why: Evicted, fate: impl FnMut(&Aged) -> Fate) -> u64 {
+        self.evict_those(Some(FIRST_ADMITTED), bytes, why, fate)
     }
 
     /// Evicts provisional segments, but none that somebody watches: what comes next may make it
@@ -154,7 +189,7 @@ impl Service {
         mut after: Option<Aged>,
         bytes: u64,
         why: Evicted,
-        fate: impl Fn(&Aged) -> Fate,
+        mut fate: impl FnMut(&Aged) -> Fate,
     ) -> u64 {
         let mut freed = 0;
         while freed < bytes {
@@ -271,9 +306,14 @@ impl Service {
         }
         // Should it stay, its room is not given back, and the next start removes it.
         let unlinked = self.store.unlink(place.segment(segment));
+        let whole = place.segment_range(segment * place.segment_size);
+        let forsaken = match leaving.forsakes_link {
+            Some(all) => self.store.forsake_link(place, whole, all),
+            None => Ok(()),
+        };
         let freed = live.state().left(seq, segment);
         live.changed.notify_waiters();
-        unlinked?;
+        unlinked.and(forsaken)?;
         self.room.release(freed);
         Ok(freed)
     }

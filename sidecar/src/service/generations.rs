@@ -71,6 +71,7 @@ impl Service {
                     headers,
                     received_at,
                     selecting,
+                    original: None,
                 };
                 (seq, state.open(generation))
             }
@@ -151,7 +152,11 @@ impl Service {
     }
 
     /// The header field that counts instead of Cache-Control and Expires, if one does.
-    fn governing(&self, profile: Profile, headers: &[(String, String)]) -> Option<String> {
+    pub(super) fn governing(
+        &self,
+        profile: Profile,
+        headers: &[(String, String)],
+    ) -> Option<String> {
         let targeted = self.admission(profile).targeted();
         cache_control::governing(headers, targeted).map(str::to_owned)
     }
@@ -199,7 +204,7 @@ fn update(stored: &mut Vec<(String, String)>, new: Vec<(String, String)>) {
 
 /// The segment size for an entity: 4 MiB, or less for a short one, so that its one file's offsets
 /// stay small, and where all the room is not `most` times a few; a power of two.
-fn segment_size(identity: &Generation, most: u64) -> u64 {
+pub(super) fn segment_size(identity: &Generation, most: u64) -> u64 {
     const DEFAULT: u64 = 4 << 20;
     const SMALLEST: u64 = 64 << 10;
     let most = 1 << most.clamp(SMALLEST, DEFAULT).ilog2();

@@ -59,6 +59,43 @@ pub struct DiskReport {
     pub index: u64,
 }
 
+/// Room that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// For so many bytes.
+    pub(super) bytes: u64,
+    /// Whether the disk has to give them: not those that share another file's blocks.
+    pub(super) written: bool,
+}
+
+impl Claim {
+    /// For bytes that are written.
+    pub(super) const fn written(bytes: u64) -> Self {
+        Self {
+            bytes,
+            written: true,
+        }
+    }
+
+    const fn and(self, more: u64) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(more),
+            ..self
+        }
+    }
+}
+
+/// How much must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shortage {
+    /// So that what is asked for fits.
+    pub(super) needed: u64,
+    /// So that the next writes find room too, of what counts against the limit.
+    pub(super) over: u64,
+    /// The same, of what the disk gets back.
+    pub(super) under: u64,
+}
+
 /// What came of asking for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Take {
@@ -84,15 +121,27 @@ struct Look {
 }
 
 impl Look {
-    /// How much must go so that `bytes` more fit.
-    const fn short(&self, bytes: u64) -> u64 {
-        let over = self.used.saturating_add(bytes).saturating_sub(self.limit);
-        let under = self
-            .floor
+    /// How much must go so that it fits.
+    fn short(&self, claim: Claim) -> u64 {
+        self.over(claim).max(self.under(claim))
+    }
+
+    /// How much of what is counted must go so that it fits.
+    const fn over(&self, claim: Claim) -> u64 {
+        self.used
+            .saturating_add(claim.bytes)
+            .saturating_sub(self.limit)
+    }
+
+    /// How much the disk must get back so that it fits.
+    const fn under(&self, claim: Claim) -> u64 {
+        if !claim.written {
+            return 0;
+        }
+        self.floor
             .saturating_add(self.pending)
-            .saturating_add(bytes)
-            .saturating_sub(self.free);
-        if over < under { under } else { over }
+            .saturating_add(claim.bytes)
+            .saturating_sub(self.free)
     }
 
     /// How much is kept ready for the next writes: a part of what can be used at all.
@@ -184,30 +233,49 @@ impl Room {
     /// Whether the disk has little left, whatever may be used.
     pub(super) fn tight(&self, store: &Store) -> bool {
         let look = self.look(store);
-        0 < look.short(4 * look.headroom())
+        0 < look.short(Claim::written(4 * look.headroom()))
     }
 
-    /// Takes `bytes` when they fit.
-    pub(super) fn take(&self, store: &Store, bytes: u64) -> Take {
+    /// Takes room when it is there.
+    pub(super) fn take(&self, store: &Store, claim: Claim) -> Take {
         let _taking = lock(&self.taking);
         let look = self.look(store);
-        if 0 < look.short(bytes) {
+        if 0 < look.short(claim) {
             return Take::Short;
         }
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        self.pending.fetch_add(bytes, Ordering::SeqCst);
-        if 0 < look.short(bytes + look.headroom()) {
+        self.count(claim.bytes);
+        if 0 < look.short(claim.and(look.headroom())) {
             Take::Scarce
         } else {
             Take::Plenty
         }
     }
 
-    /// How much must go so that `bytes` more fit, and so much that the next writes find room too.
-    pub(super) fn short(&self, store: &Store, bytes: u64) -> (u64, u64) {
+    /// Takes room when there is so much that nothing has to go for it, now or soon.
+    pub(super) fn take_spare(&self, store: &Store, claim: Claim) -> bool {
+        let _taking = lock(&self.taking);
         let look = self.look(store);
-        let ample = look.short(bytes + 2 * look.headroom());
-        (look.short(bytes), ample)
+        let spare = look.short(claim.and(look.headroom())) == 0;
+        if spare {
+            self.count(claim.bytes);
+        }
+        spare
+    }
+
+    fn count(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.pending.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    /// How much must go so that a claim fits, and the next ones too.
+    pub(super) fn shortage(&self, store: &Store, claim: Claim) -> Shortage {
+        let look = self.look(store);
+        let ample = claim.and(2 * look.headroom());
+        Shortage {
+            needed: look.short(claim),
+            over: look.over(ample),
+            under: look.under(ample),
+        }
     }
 
     /// What room was taken for is written, or will not be.
@@ -272,15 +340,19 @@ mod tests {
         fn what_fits_passes_no_limit(used in 0..1000u64, pending in 0..1000u64, limit in 0..1000u64, free in 0..1000u64, floor in 0..1000u64, bytes in 1..1000u64) {
             let pending = pending.min(used);
             let look = Look { used, pending, limit, free, floor };
+            let claim = Claim::written(bytes);
             let fits = used + bytes <= limit && floor + pending + bytes <= free;
-            prop_assert_eq!(look.short(bytes) == 0, fits);
+            prop_assert_eq!(look.short(claim) == 0, fits);
+            // What shares another file's blocks needs none of the disk.
+            let shared = Claim { written: false, ..claim };
+            prop_assert_eq!(look.short(shared) == 0, used + bytes <= limit);
             // What goes leaves the disk too.
-            let gone = look.short(bytes);
+            let gone = look.short(claim);
             let after = Look { used: used.saturating_sub(gone), free: free + gone, ..look };
-            prop_assert!(used < gone || after.short(bytes) == 0);
+            prop_assert!(used < gone || after.short(claim) == 0);
             // An empty disk is never short of what is kept ready.
             let empty = Look { used: 0, pending: 0, ..look };
-            prop_assert!(free < floor || empty.short(2 * empty.headroom()) == 0);
+            prop_assert!(free < floor || empty.short(Claim::written(2 * empty.headroom())) == 0);
         }
     }
 }

@@ -1,16 +1,38 @@
 //! How bytes get to the disk and damaged ones off it. Data first, then the index, then the state:
 //! at each step, what is said to be stored is. All of it blocks; for writer threads.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use viewcache_protocol::ByteRange;
 
 use super::Service;
+use super::room::Claim;
 use crate::error::Refusal;
 use crate::extents::{BLOCK, Extents};
 use crate::live::{Ended, Live};
 use crate::store::{Place, Row, StoreError, millis};
+
+/// A part's bytes, and how they come to be stored.
+pub(super) struct Supply<'a> {
+    /// All of them.
+    pub(super) bytes: &'a [u8],
+    /// Where they are to be.
+    pub(super) medium: Medium<'a>,
+    /// Whether what was used least recently may go for them.
+    pub(super) evicts: bool,
+}
+
+/// Where a part's bytes are to be.
+pub(super) enum Medium<'a> {
+    /// In their segment's file, written.
+    Written,
+    /// There too, by sharing the blocks of this file.
+    Shared(&'a File),
+    /// In the generation's link, where they are already.
+    Linked,
+}
 
 impl Service {
     /// Stores a reserved part, or says why it is not.
@@ -23,6 +45,22 @@ impl Service {
     ) -> Result<(), Refusal> {
         let class = live.state().record.class();
         self.may_displace(live, class, part.len())?;
+        let supply = Supply {
+            bytes,
+            medium: Medium::Written,
+            evicts: true,
+        };
+        self.supply_part(live, place, part, supply)
+    }
+
+    /// The same, however its bytes come to the disk.
+    pub(super) fn supply_part(
+        self: &Arc<Self>,
+        live: &Live,
+        place: Place,
+        part: ByteRange,
+        supply: Supply<'_>,
+    ) -> Result<(), Refusal> {
         // Rows without their record would be swept at the next start.
         let recorded = live.state().recorded == Some(place.seq);
         if !recorded {
@@ -30,16 +68,20 @@ impl Service {
         }
         // No more than this: how much of it is new is known when it is housed.
         let most = Extents::default().fresh_blocks(part) * BLOCK;
-        self.take_room(most)?;
+        self.take_for(most, &supply)?;
         let housed = live.state().house(place.seq, part);
         let fresh = *housed.as_ref().unwrap_or(&0);
         self.room.settle(most - fresh);
         self.room.release(most - fresh);
         housed?;
-        let written = self.store.write(place, part.start(), bytes);
+        let written = match supply.medium {
+            Medium::Written => self.store.write(place, part.start(), supply.bytes),
+            Medium::Shared(snapshot) => self.store.share(place, part, snapshot),
+            Medium::Linked => Ok(()),
+        };
         self.room.settle(fresh);
         let stored = match written {
-            Ok(()) => self.index_part(live, place, part, bytes),
+            Ok(()) => self.index_part(live, place, part, &supply),
             Err(error) => Err(self.dropped(&error)),
         };
         match &stored {
@@ -57,15 +99,30 @@ impl Service {
         stored.map(drop)
     }
 
+    fn take_for(self: &Arc<Self>, bytes: u64, supply: &Supply<'_>) -> Result<(), Refusal> {
+        let claim = Claim {
+            bytes,
+            written: matches!(supply.medium, Medium::Written),
+        };
+        if supply.evicts {
+            return self.take_room_for(claim);
+        }
+        let spare = bytes <= self.spare() && self.room.take_spare(&self.store, claim);
+        spare.then_some(()).ok_or(Refusal::Full)
+    }
+
     /// Whether all of the entity is stored now comes back.
     fn index_part(
         &self,
         live: &Live,
         place: Place,
         part: ByteRange,
-        bytes: &[u8],
+        supply: &Supply<'_>,
     ) -> Result<bool, Refusal> {
-        let row = Row::of(part.start(), bytes);
+        let row = match supply.medium {
+            Medium::Written | Medium::Shared(_) => Row::of(part.start(), supply.bytes),
+            Medium::Linked => Row::linked(part.start(), supply.bytes),
+        };
         let now = millis(SystemTime::now());
         let _indexing = live.index_lock();
         let update = live.state().adding(place.seq, part, row, now)?;
@@ -122,6 +179,7 @@ impl Service {
     /// already.
     pub(super) fn drop_pieces(&self, live: &Live, place: Place, range: ByteRange) -> bool {
         let _indexing = live.index_lock();
+        let linked = live.state().rows.checked(range).any(|piece| piece.linked);
         let Some((update, gone)) = live.state().dropping(place.seq, range) else {
             return false;
         };
@@ -134,6 +192,14 @@ impl Service {
         let discarded: Vec<ByteRange> = gone.iter().filter_map(discard).collect();
         let freed = live.state().dropped(place.seq, &gone, &discarded, update);
         self.room.release(freed);
+        if linked {
+            let all = !live.state().rows.any_linked();
+            for run in gone {
+                if let Err(error) = self.store.forsake_link(place, run, all) {
+                    tracing::error!(entity = %live.id, %run, %error, "a link stays");
+                }
+            }
+        }
         true
     }
 

@@ -114,6 +114,25 @@ pub struct SegmentId {
     pub segment: u64,
 }
 
+impl SegmentId {
+    /// The number that stands for the generation's link. No offset is that large.
+    const LINK: u64 = u64::MAX;
+
+    /// The link of this generation to an imported file.
+    pub(super) const fn link(entity: EntityId, seq: u64) -> Self {
+        Self {
+            entity,
+            seq,
+            segment: Self::LINK,
+        }
+    }
+
+    /// Whether it is no segment but a link.
+    pub(super) const fn is_link(self) -> bool {
+        self.segment == Self::LINK
+    }
+}
+
 /// A segment at its place in the order of eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aged {

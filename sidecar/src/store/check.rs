@@ -18,7 +18,7 @@ use super::layout::{self, EntityRecord};
 use super::migrate::ages_of;
 use super::rows::{Change, Rows};
 use super::segments::{Patience, Segments};
-use super::{FORMAT, Place, StoreError};
+use super::{Place, StoreError};
 use crate::extents::BLOCK;
 pub use report::{Problem, Report};
 
@@ -39,8 +39,8 @@ pub fn check(dir: &Path, repair: bool, tell: impl FnMut(&Problem)) -> Result<Rep
             Err(error) => return Err(error.into()),
         },
     };
-    if found != FORMAT {
-        // Opening it brings it up to date; looking must not.
+    if found < 2 {
+        // Opening it brings it up to date; looking must not. Format 2 is this one without links.
         return Err(StoreError::Format(dir.to_owned(), found.to_string()));
     }
     let path = dir.join("index");
@@ -305,21 +305,41 @@ impl<T: FnMut(&Problem)> Check<'_, T> {
     fn files(&mut self) -> Result<(), StoreError> {
         for first in 0..=u8::MAX {
             for file in self.segments.files(first)? {
+                if file.id.is_link() {
+                    self.link(file.id)?;
+                    continue;
+                }
                 let stored = self.stored_blocks(file.id)? * BLOCK;
                 if 0 < stored {
                     self.report.unindexed += file.allocated.saturating_sub(stored);
                     continue;
                 }
-                self.problem(&Problem::Orphan(self.segments.path(file.id)));
-                if self.repair {
-                    self.segments.remove(file.id)?;
-                }
+                self.orphan(file.id)?;
             }
         }
         Ok(())
     }
 
-    /// How many blocks the rows of a segment take.
+    /// A link that no row leads to.
+    fn link(&mut self, id: SegmentId) -> Result<(), StoreError> {
+        let record = self.index.peek(id.entity)?;
+        let generation = record.and_then(|record| record.generation);
+        let lives = generation.is_some_and(|generation| generation.seq == id.seq);
+        if lives && self.index.rows(id.entity, id.seq)?.any_linked() {
+            return Ok(());
+        }
+        self.orphan(id)
+    }
+
+    fn orphan(&mut self, id: SegmentId) -> Result<(), StoreError> {
+        self.problem(&Problem::Orphan(self.segments.path(id)));
+        if self.repair {
+            self.segments.remove(id)?;
+        }
+        Ok(())
+    }
+
+    /// How many blocks the rows of a segment take in its file.
     fn stored_blocks(&self, id: SegmentId) -> Result<u64, StoreError> {
         let record = self.index.peek(id.entity)?;
         let generation = record.and_then(|record| record.generation);
@@ -330,7 +350,8 @@ impl<T: FnMut(&Problem)> Check<'_, T> {
         let whole = place.segment_range(id.segment.saturating_mul(place.segment_size));
         let rows = self.index.rows_in(id.entity, id.seq, whole)?;
         let mut stored = crate::extents::Extents::default();
-        rows.ranges().for_each(|range| stored.insert(range));
+        let own = rows.iter().filter(|(_, row)| !row.linked);
+        own.for_each(|(offset, row)| stored.insert(row.range(offset)));
         Ok(stored.blocks(whole))
     }
 }

@@ -10,6 +10,7 @@ use thiserror::Error;
 use viewcache_protocol::{EntityId, EntityKey, Generation, GenerationId, Profile, Selecting};
 
 use super::ages::Class;
+use super::original::Original;
 use super::rows::{CELL, Row};
 use crate::extents::Extents;
 use crate::freshness::{self, Leniency};
@@ -17,6 +18,10 @@ use crate::pairs::Partners;
 use crate::watchers::{SEVERAL, Watchers};
 
 pub(super) const VERSION: u8 = 1;
+
+/// What a row's value begins with, in place of the version, when its bytes are in the generation's
+/// link.
+const LINKED: u8 = 2;
 
 /// Why a key or value cannot be decoded.
 #[derive(Debug, Error)]
@@ -163,12 +168,28 @@ pub struct GenerationRecord {
     /// The header field that counts instead of Cache-Control and Expires (RFC 9213).
     #[serde(default)]
     pub governing: Option<String>,
+    /// The file that bytes of it came from, if it was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Original>,
 }
 
 impl GenerationRecord {
-    /// What mirror messages name it by.
+    /// What mirror messages name it by. As long as it is not proven to be what the origin has, no
+    /// transfer is of this generation.
     pub fn id(&self, profile: Profile) -> GenerationId {
-        self.identity.id(profile, &self.transfer)
+        match self.is_unproven() {
+            true => self
+                .identity
+                .id(Profile::Generic, &format!("import {}", self.seq)),
+            false => self.identity.id(profile, &self.transfer),
+        }
+    }
+
+    /// Whether it has bytes of which only the operator says that the origin has them too.
+    pub fn is_unproven(&self) -> bool {
+        self.original
+            .as_ref()
+            .is_some_and(|original| !original.proven)
     }
 
     /// When the head of the response came.
@@ -236,7 +257,7 @@ pub(super) fn generation_of(key: &[u8]) -> Option<(EntityId, u64)> {
 
 pub(super) fn encode_row(row: &Row) -> Vec<u8> {
     let mut value = Vec::with_capacity(5 + 4 * row.sums.len());
-    value.push(VERSION);
+    value.push(if row.linked { LINKED } else { VERSION });
     value.extend_from_slice(&row.len.to_be_bytes());
     let sums = row.sums.iter();
     sums.for_each(|sum| value.extend_from_slice(&sum.to_be_bytes()));
@@ -246,7 +267,7 @@ pub(super) fn encode_row(row: &Row) -> Vec<u8> {
 pub(super) fn decode_row(key: &[u8], value: &[u8]) -> Result<(u64, Row), LayoutError> {
     let malformed = || LayoutError::Malformed("extent");
     let offset = u64::from_be_bytes(*key.last_chunk().ok_or_else(malformed)?);
-    let body = unversioned("extent", value)?;
+    let (linked, body) = row_body(value)?;
     let (len, sums) = body.split_first_chunk().ok_or_else(malformed)?;
     let len = u32::from_be_bytes(*len);
     let (sums, rest) = sums.as_chunks();
@@ -255,13 +276,21 @@ pub(super) fn decode_row(key: &[u8], value: &[u8]) -> Result<(u64, Row), LayoutE
         return Err(malformed());
     }
     let sums = sums.iter().map(|sum| u32::from_be_bytes(*sum)).collect();
-    Ok((offset, Row { len, sums }))
+    Ok((offset, Row { len, sums, linked }))
 }
 
 /// How many bytes a row holds.
 pub(super) fn row_len(value: &[u8]) -> Option<u64> {
-    let body = unversioned("extent", value).ok()?;
+    let (_, body) = row_body(value).ok()?;
     Some(u32::from_be_bytes(*body.first_chunk()?).into())
+}
+
+/// A row's value without its first byte, which says whether its bytes are in the link.
+fn row_body(value: &[u8]) -> Result<(bool, &[u8]), LayoutError> {
+    match value.split_first() {
+        Some((&LINKED, body)) => Ok((true, body)),
+        _ => Ok((false, unversioned("extent", value)?)),
+    }
 }
 
 pub(super) fn encode_entity(record: &EntityRecord) -> Vec<u8> {
@@ -307,8 +336,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_row_survives_its_value(offset in 0..u64::from(u32::MAX), len in 1..200_000usize) {
-            let row = Row::of(offset, &vec![7; len]);
+        fn a_row_survives_its_value(offset in 0..u64::from(u32::MAX), len in 1..200_000usize, linked: bool) {
+            let row = Row { linked, ..Row::of(offset, &vec![7; len]) };
             let (at, read) = decode_row(&row_key(EntityId::from_bytes([1; 16]), 5, offset), &encode_row(&row)).unwrap();
             prop_assert_eq!((at, read), (offset, row));
         }

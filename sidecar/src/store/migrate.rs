@@ -8,7 +8,7 @@ use super::segments::by_segment;
 use super::{Place, StoreError};
 use crate::extents::{BLOCK, Extents};
 
-/// Makes a format 1 index one of format 2. It may be cut at any point and begun again: until the
+/// Makes a format 1 index one of format 2, which is what format 3 is without links. It may be cut at any point and begun again: until the
 /// format's number is replaced, nothing but this reads what it writes.
 pub(super) fn migrate(index: &Index) -> Result<(), StoreError> {
     forget_ages(index)?;

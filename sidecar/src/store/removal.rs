@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use viewcache_protocol::{ByteRange, EntityId, EntityKey};
 
-use super::{Aged, Place, SegmentId, Store, StoreError, ages, index, layout};
+use super::{Aged, How, Place, SegmentId, Store, StoreError, ages, index, layout};
 use crate::watchers::Watchers;
 
 /// A segment that is gone.
@@ -55,9 +55,13 @@ impl Store {
             was: None,
             watchers: Watchers::default(),
         };
+        let mut linked = None;
         if let Some((record, generation)) = living {
             let place = generation.place(entity);
             let range = place.segment_range(segment * place.segment_size);
+            let original = generation.original.as_ref();
+            let hardlinked = original.is_some_and(|original| original.how == How::Hardlink);
+            linked = hardlinked.then_some((place, range));
             batch.remove_rows_in(entity, seq, range)?;
             let key = layout::generation_key(entity, seq);
             if index.segments(&key)?.iter().all(|(id, _)| *id == aged.id) {
@@ -68,6 +72,10 @@ impl Store {
         }
         batch.write()?;
         self.segments.remove(aged.id)?;
+        if let Some((place, range)) = linked {
+            let all = !index.rows(entity, seq)?.any_linked();
+            self.forsake_link(place, range, all)?;
+        }
         Ok(gone)
     }
 
@@ -95,6 +103,9 @@ impl Store {
                 forgotten.files.push(id);
                 forgotten.room += segment.allocated;
             }
+            if generation.original.is_some() {
+                forgotten.files.push(generation.place(entity).link());
+            }
         }
         batch.write()?;
         Ok(Some(forgotten))
@@ -117,7 +128,8 @@ impl Store {
     ) -> Result<BTreeSet<SegmentId>, StoreError> {
         let indexed = self.index()?.remove_generation(place.entity, place.seq)?;
         let segments = indexed.iter().chain(segments);
-        Ok(segments.map(|segment| place.segment(*segment)).collect())
+        let files = segments.map(|segment| place.segment(*segment));
+        Ok(files.chain([place.link()]).collect())
     }
 
     /// Takes an entity's record out.

@@ -22,6 +22,9 @@ pub struct Row {
     pub len: u32,
     /// CRC32C of its part in each cell, in order.
     pub sums: Box<[u32]>,
+    /// Whether its bytes are in the generation's link to an imported file, and not in the file of
+    /// their segment.
+    pub linked: bool,
 }
 
 impl Row {
@@ -35,6 +38,15 @@ impl Row {
         Self {
             len,
             sums: sums.collect(),
+            linked: false,
+        }
+    }
+
+    /// The same of bytes that are in the generation's link.
+    pub fn linked(offset: u64, bytes: &[u8]) -> Self {
+        Self {
+            linked: true,
+            ..Self::of(offset, bytes)
         }
     }
 
@@ -57,7 +69,11 @@ impl Row {
     pub(super) fn checked(&self, offset: u64) -> impl Iterator<Item = Checked> + '_ {
         Self::cells(offset, self.len)
             .zip(self.sums.iter())
-            .map(|(range, &sum)| Checked { range, sum })
+            .map(|(range, &sum)| Checked {
+                range,
+                sum,
+                linked: self.linked,
+            })
     }
 
     /// This row, which begins at `offset`, and the one that begins where it ends.
@@ -77,6 +93,7 @@ impl Row {
         Self {
             len: self.len + next.len,
             sums: sums.into(),
+            linked: self.linked,
         }
     }
 
@@ -87,6 +104,7 @@ impl Row {
         let row = Self {
             len: u32::try_from(last.range.end() - start).ok()?,
             sums: pieces.iter().map(|piece| piece.sum).collect(),
+            linked: first.linked,
         };
         Some((start, row))
     }
@@ -99,6 +117,8 @@ pub struct Checked {
     pub range: ByteRange,
     /// Their CRC32C.
     pub sum: u32,
+    /// Whether they are in the generation's link.
+    pub linked: bool,
 }
 
 /// What becomes of rows, in memory and in the index alike: first the deletions.
@@ -164,26 +184,34 @@ impl Rows {
     }
 
     /// The row that ends where `range` begins, and the one that begins where it ends, in the same
-    /// segment.
+    /// segment and the same file.
     fn neighbors(
         &self,
         range: ByteRange,
+        linked: bool,
         segment_size: u64,
     ) -> (Option<(u64, &Row)>, Option<&Row>) {
         let before = self.0.range(..range.start()).next_back();
         let before = before
             .map(|(&offset, row)| (offset, row))
             .filter(|(offset, row)| row.range(*offset).end() == range.start())
+            .filter(|(_, row)| row.linked == linked)
             .filter(|_| !range.start().is_multiple_of(segment_size));
         let after = self.0.get(&range.end());
+        let after = after.filter(|row| row.linked == linked);
         let after = after.filter(|_| !range.end().is_multiple_of(segment_size));
         (before, after)
+    }
+
+    /// Whether bytes of any of them are in the generation's link.
+    pub fn any_linked(&self) -> bool {
+        self.0.values().any(|row| row.linked)
     }
 
     /// What storing `row` at `offset` changes; its bytes are in no row yet.
     pub fn adding(&self, offset: u64, row: Row, segment_size: u64) -> Change {
         let end = row.range(offset).end();
-        let (before, after) = self.neighbors(row.range(offset), segment_size);
+        let (before, after) = self.neighbors(row.range(offset), row.linked, segment_size);
         let mut change = Change::default();
         let mut joined = (offset, row);
         if let Some((start, before)) = before {
@@ -201,7 +229,7 @@ impl Rows {
     pub fn refuses(&self, range: ByteRange, segment_size: u64) -> bool {
         MAX_ROWS <= self.len()
             && range.len() < CELL
-            && matches!(self.neighbors(range, segment_size), (None, None))
+            && matches!(self.neighbors(range, false, segment_size), (None, None))
     }
 
     /// What taking out every checked piece with a byte in `range` changes, and the runs that go.

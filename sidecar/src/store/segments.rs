@@ -1,4 +1,5 @@
-//! Segment files: `segments/<2 hex digits>/<entity>-<generation>-<segment>`, sparse inside.
+//! Segment files: `segments/<2 hex digits>/<entity>-<generation>-<segment>`, sparse inside, and
+//! links to imported files: `…/<entity>-<generation>-link`.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -47,11 +48,30 @@ fn parse_name(name: &str) -> Option<SegmentId> {
     let (entity, rest) = name.split_once('-')?;
     let (seq, segment) = rest.split_once('-')?;
     let number = |text| u64::from_str_radix(text, 16).ok();
-    Some(SegmentId {
-        entity: entity.parse().ok()?,
-        seq: number(seq)?,
-        segment: number(segment)?,
-    })
+    let (entity, seq) = (entity.parse().ok()?, number(seq)?);
+    match segment {
+        "link" => Some(SegmentId::link(entity, seq)),
+        _ => Some(SegmentId {
+            entity,
+            seq,
+            segment: number(segment)?,
+        }),
+    }
+}
+
+/// Whether a piece begins where the other ends.
+fn follows(one: Checked, next: Checked) -> bool {
+    one.range.end() == next.range.start()
+}
+
+/// Whether two pieces that follow each other are in the same file.
+fn in_one_file(one: Checked, next: Checked, segment_size: u64) -> bool {
+    let segment = |piece: Checked| piece.range.start() / segment_size;
+    match (one.linked, next.linked) {
+        (true, true) => true,
+        (false, false) => segment(one) == segment(next),
+        _ => false,
+    }
 }
 
 /// The parts of a range by their segments.
@@ -61,6 +81,15 @@ pub(super) fn by_segment(range: ByteRange, segment_size: u64) -> impl Iterator<I
         let whole = ByteRange::from_len(segment * segment_size, segment_size)?;
         whole.intersect(range)
     })
+}
+
+/// What gives blocks back and leaves the file as long as it was.
+const HOLE: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
+
+/// The whole blocks of a part.
+fn blocks_in(part: ByteRange) -> Option<ByteRange> {
+    let start = part.start().next_multiple_of(BLOCK);
+    ByteRange::new(start, part.end() / BLOCK * BLOCK)
 }
 
 impl Segments {
@@ -84,7 +113,10 @@ impl Segments {
 
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {
         let entity = id.entity.to_string();
-        let name = format!("{entity}-{:x}-{:x}", id.seq, id.segment);
+        let name = match id.is_link() {
+            true => format!("{entity}-{:x}-link", id.seq),
+            false => format!("{entity}-{:x}-{:x}", id.seq, id.segment),
+        };
         self.dir.join(&entity[..2]).join(name)
     }
 
@@ -92,20 +124,24 @@ impl Segments {
         self.path(place.segment(offset / place.segment_size))
     }
 
-    /// Writes bytes that lie in one segment.
-    pub(super) fn write(&self, place: Place, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = File::options()
+    /// The file of the segment that the byte at `offset` is in; made when there is none.
+    pub(super) fn writable(&self, place: Place, offset: u64) -> io::Result<File> {
+        File::options()
             .create(true)
             .write(true)
             .truncate(false)
-            .open(self.path_at(place, offset))?;
+            .open(self.path_at(place, offset))
+    }
+
+    /// Writes bytes that lie in one segment.
+    pub(super) fn write(&self, place: Place, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.writable(place, offset)?;
         file.write_all_at(bytes, offset % place.segment_size)
     }
 
     /// Gives back the whole blocks of a part in one segment. They come back, when there are any.
     pub(super) fn discard(&self, place: Place, part: ByteRange) -> io::Result<Option<ByteRange>> {
-        let start = part.start().next_multiple_of(BLOCK);
-        let Some(inner) = ByteRange::new(start, part.end() / BLOCK * BLOCK) else {
+        let Some(inner) = blocks_in(part) else {
             return Ok(None);
         };
         let file = match File::options()
@@ -117,9 +153,23 @@ impl Segments {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(inner)),
             Err(error) => return Err(error),
         };
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        fallocate(file, flags, start % place.segment_size, inner.len())?;
+        fallocate(file, HOLE, inner.start() % place.segment_size, inner.len())?;
         Ok(Some(inner))
+    }
+
+    /// Gives back the whole blocks of a part of the link, if the link is the file's last name.
+    pub(super) fn discard_link(&self, place: Place, part: ByteRange) -> io::Result<()> {
+        let path = self.path(place.link());
+        let others = match std::fs::metadata(&path) {
+            Ok(metadata) => 1 < metadata.nlink(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(error),
+        };
+        if let (false, Some(inner)) = (others, blocks_in(part)) {
+            let file = File::options().write(true).open(path)?;
+            fallocate(file, HOLE, inner.start(), inner.len())?;
+        }
+        Ok(())
     }
 
     /// Reads `range`, of which `parts` are the checked pieces, ascending, and checks each.
@@ -137,54 +187,64 @@ impl Segments {
         let Some(whole) = whole.filter(|whole| whole.covers(range)) else {
             return Err(StoreError::Damaged(range));
         };
+        if let Some(pair) = parts.windows(2).find(|pair| !follows(pair[0], pair[1])) {
+            return Err(StoreError::Damaged(pair[1].range));
+        }
         let at = |offset: u64| (offset - whole.start()) as usize;
         let mut buffer = self.buffers.take(whole.len() as usize);
         let bytes = buffer.as_mut();
-        for part in by_segment(whole, place.segment_size) {
-            let slice = &mut bytes[at(part.start())..at(part.end())];
-            match self.read_part(place, part.start(), slice, patience) {
+        for run in parts.chunk_by(|one, next| in_one_file(*one, *next, place.segment_size)) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            let slice = &mut bytes[at(first.range.start())..at(last.range.end())];
+            match self.read_run(place, first, slice, patience) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // With it went everything that was in it.
-                    return Err(StoreError::Damaged(place.segment_range(part.start())));
+                    let segment = place.segment_range(first.range.start());
+                    return Err(StoreError::Damaged(segment));
                 }
                 // The file is short.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(StoreError::Damaged(part));
+                    let run = ByteRange::new(first.range.start(), last.range.end());
+                    return Err(StoreError::Damaged(run.unwrap_or(range)));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut expected = whole.start();
         for part in parts {
             let slice = &bytes[at(part.range.start())..at(part.range.end())];
-            if part.range.start() != expected || crc32c::crc32c(slice) != part.sum {
+            if crc32c::crc32c(slice) != part.sum {
                 return Err(StoreError::Damaged(part.range));
             }
-            expected = part.range.end();
         }
         Ok(buffer.freeze().slice(at(range.start())..at(range.end())))
     }
 
-    /// Reads bytes that lie in one segment.
-    fn read_part(
+    /// Reads bytes that lie in one file and begin with this piece.
+    fn read_run(
         &self,
         place: Place,
-        offset: u64,
-        part: &mut [u8],
+        first: Checked,
+        run: &mut [u8],
         patience: Patience,
     ) -> io::Result<()> {
-        let id = place.segment(offset / place.segment_size);
-        let offset = offset % place.segment_size;
+        let offset = first.range.start();
+        let (id, offset) = match first.linked {
+            true => (place.link(), offset),
+            false => {
+                let id = place.segment(offset / place.segment_size);
+                (id, offset % place.segment_size)
+            }
+        };
         match patience {
             Patience::Wait => {
                 let file = self.handles.get(id, || File::open(self.path(id)))?;
-                file.read_exact_at(part, offset)
+                file.read_exact_at(run, offset)
             }
             Patience::AtOnce => {
                 let file = self.handles.at_once(id).ok_or(io::ErrorKind::WouldBlock)?;
-                let len = part.len();
-                let buffers = &mut [IoSliceMut::new(part)];
+                let len = run.len();
+                let buffers = &mut [IoSliceMut::new(run)];
                 match preadv2(&file, buffers, offset, ReadWriteFlags::NOWAIT) {
                     Ok(read) if read == len => Ok(()),
                     // Not all in the page cache, or a file system that cannot tell.

@@ -56,6 +56,9 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
         }
         batch.write()?;
         for file in files.into_values() {
+            if file.id.is_link() && index.rows(file.id.entity, file.id.seq)?.any_linked() {
+                continue;
+            }
             segments.remove(file.id)?;
             swept.files += 1;
         }

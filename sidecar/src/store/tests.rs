@@ -8,6 +8,7 @@ use crate::extents::{BLOCK, Extents};
 
 mod checks;
 mod formats;
+mod links;
 
 const SEGMENT: u64 = 256 << 10;
 
@@ -44,6 +45,7 @@ fn record(seq: u64) -> EntityRecord {
         received_at: 7,
         selecting: Default::default(),
         governing: None,
+        original: None,
     };
     EntityRecord {
         generation: Some(generation),

@@ -215,6 +215,7 @@ fn fill_index(dir: &Path, count: u32) {
             received_at: millis(now),
             selecting: Selecting::default(),
             governing: None,
+            original: None,
         };
         let place = generation.place(key.id());
         let record = EntityRecord {

@@ -29,6 +29,7 @@ fn generation(seq: u64) -> GenerationRecord {
         received_at: 0,
         selecting: Default::default(),
         governing: None,
+        original: None,
     }
 }
 

@@ -16,9 +16,19 @@ fn body(range: ByteRange) -> Vec<u8> {
     (range.start()..range.end()).map(byte).collect()
 }
 
+fn row(part: ByteRange, linked: bool) -> Row {
+    Row {
+        linked,
+        ..Row::of(part.start(), &body(part))
+    }
+}
+
 fn add(rows: &mut Rows, part: ByteRange) {
-    let row = Row::of(part.start(), &body(part));
-    rows.apply(rows.adding(part.start(), row, SEGMENT));
+    add_as(rows, part, false);
+}
+
+fn add_as(rows: &mut Rows, part: ByteRange, linked: bool) {
+    rows.apply(rows.adding(part.start(), row(part, linked), SEGMENT));
 }
 
 #[test]
@@ -91,7 +101,8 @@ fn a_small_read_checks_one_cell() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Add(ByteRange),
+    /// In the segment's own file, or in the link.
+    Add(ByteRange, bool),
     Remove(ByteRange),
 }
 
@@ -110,23 +121,25 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn behaves_like_bytes(steps in prop::collection::vec(
-        prop_oneof![3 => ranges().prop_map(Step::Add), 1 => ranges().prop_map(Step::Remove)], 0..24))
+        prop_oneof![3 => (ranges(), any::<bool>()).prop_map(|(part, linked)| Step::Add(part, linked)), 1 => ranges().prop_map(Step::Remove)], 0..24))
     {
         let mut rows = Rows::default();
-        let mut bytes = vec![false; 8 * CELL as usize];
+        // Which are there, and where.
+        let mut bytes = vec![None; 8 * CELL as usize];
         for step in steps {
             match step {
-                Step::Add(part) => {
+                Step::Add(part, linked) => {
                     // As a writer does: only what is not there, segment by segment.
                     let mut at = part.start();
                     while at < part.end() {
                         let stop = part.end().min((at / SEGMENT + 1) * SEGMENT);
-                        let here = bytes[at as usize];
-                        let len = bytes[at as usize..stop as usize].iter().take_while(|&&b| b == here).count();
+                        let here = bytes[at as usize].is_some();
+                        let same = bytes[at as usize..stop as usize].iter();
+                        let len = same.take_while(|b| b.is_some() == here).count();
                         let run = range(at, at + len as u64);
                         if !here {
-                            add(&mut rows, run);
-                            bytes[run.start() as usize..run.end() as usize].fill(true);
+                            add_as(&mut rows, run, linked);
+                            bytes[run.start() as usize..run.end() as usize].fill(Some(linked));
                         }
                         at = run.end();
                     }
@@ -136,24 +149,24 @@ proptest! {
                     rows.apply(change);
                     for run in gone {
                         // Only what was there goes, and no more than the pieces that were meant.
-                        prop_assert!(bytes[run.start() as usize..run.end() as usize].iter().all(|&b| b));
+                        prop_assert!(bytes[run.start() as usize..run.end() as usize].iter().all(Option::is_some));
                         prop_assert!(part.start() < run.start() + CELL && run.end() < part.end() + CELL);
-                        bytes[run.start() as usize..run.end() as usize].fill(false);
+                        bytes[run.start() as usize..run.end() as usize].fill(None);
                     }
-                    prop_assert!(bytes[part.start() as usize..part.end() as usize].iter().all(|&b| !b));
+                    prop_assert!(bytes[part.start() as usize..part.end() as usize].iter().all(Option::is_none));
                 }
             }
         }
-        let mut stored = vec![false; bytes.len()];
+        let mut stored = vec![None; bytes.len()];
         let mut last = None;
-        for (offset, row) in rows.iter() {
-            let run = row.range(offset);
+        for (offset, known) in rows.iter() {
+            let run = known.range(offset);
             // Every sum is that of the bytes, and no two rows could be one.
-            prop_assert_eq!(row, &Row::of(offset, &body(run)));
+            prop_assert_eq!(known, &row(run, known.linked));
             prop_assert_eq!(offset / SEGMENT, (run.end() - 1) / SEGMENT);
-            prop_assert!(last != Some(offset) || offset % SEGMENT == 0);
-            last = Some(run.end());
-            stored[run.start() as usize..run.end() as usize].fill(true);
+            prop_assert!(last != Some((offset, known.linked)) || offset % SEGMENT == 0);
+            last = Some((run.end(), known.linked));
+            stored[run.start() as usize..run.end() as usize].fill(Some(known.linked));
         }
         prop_assert!(stored == bytes);
     }

@@ -221,7 +221,7 @@ fn what_cannot_be_looked_at_is_told_apart() {
     drop(store);
     std::fs::write(dir.path().join("format"), "1\n").unwrap();
     assert!(
-        look(false).contains("format 1 is not format 2"),
+        look(false).contains("format 1 is not format 3"),
         "{}",
         look(false)
     );

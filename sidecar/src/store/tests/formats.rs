@@ -68,7 +68,7 @@ fn migrated(dir: &Path) {
     );
     let second = (300_000 - SEGMENT).div_ceil(BLOCK) + 1;
     assert_eq!(store.used(), SEGMENT + second * BLOCK);
-    assert_eq!(std::fs::read_to_string(dir.join("format")).unwrap(), "2\n");
+    assert_eq!(std::fs::read_to_string(dir.join("format")).unwrap(), "3\n");
 }
 
 #[test]
@@ -98,14 +98,31 @@ fn a_migration_that_was_cut_is_begun_again() {
     migrated(dir.path());
 }
 
+/// Nothing but the number is new: no row of format 2 leads to a link.
+#[test]
+fn format_2_is_format_3_without_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    world.write(0, 300_000);
+    let rows = world.rows.clone();
+    drop(world);
+    std::fs::write(dir.path().join("format"), "2\n").unwrap();
+    let report = check(dir.path(), false, |_| {}).unwrap();
+    assert_eq!((report.problems, report.bytes), (0, 300_000));
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.load(key().id()).unwrap().unwrap().rows, rows);
+    let format = std::fs::read_to_string(dir.path().join("format")).unwrap();
+    assert_eq!(format, "3\n");
+}
+
 #[test]
 fn another_format_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
-    for format in ["3", "0", "", "two"] {
+    for format in ["4", "0", "", "two"] {
         std::fs::write(dir.path().join("format"), format).unwrap();
         let error = Store::open(dir.path()).unwrap_err().to_string();
-        let expected = format!("format {format} is not format 2");
+        let expected = format!("format {format} is not format 3");
         assert!(error.contains(&expected), "{error}");
     }
 }
