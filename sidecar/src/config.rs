@@ -25,6 +25,8 @@ pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
 pub use resolver::{Asks, ResolverTerms, WrittenResolver};
 pub use size::{ByteSize, MinFree};
 
+use crate::roots::Roots;
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -149,6 +151,16 @@ pub struct Written {
     #[arg(long, env = "VIEWCACHE_FILTER_CONFIG", value_name = "FILE")]
     pub filter_config: Option<PathBuf>,
 
+    /// A folder that files may be imported from, with all that is in it; may be given more than
+    /// once, or as several with colons between them [default: none].
+    #[arg(
+        long,
+        env = "VIEWCACHE_IMPORT_ROOTS",
+        value_name = "DIR",
+        value_delimiter = ':'
+    )]
+    pub import_roots: Option<Vec<PathBuf>>,
+
     /// Which log lines are written, such as `info` or `viewcache_sidecar=debug`
     /// [default: info].
     #[arg(long, env = "VIEWCACHE_LOG", value_name = "FILTER")]
@@ -188,6 +200,8 @@ pub struct Config {
     pub ingest_memory: ByteSize,
     /// The filter's configuration.
     pub filter: viewcache_filter::config::Config,
+    /// The folders that files may be imported from.
+    pub import_roots: Roots,
     /// The log filter.
     pub log: String,
     /// The log format.
@@ -280,6 +294,12 @@ impl Config {
                 Some(path) => filter(path)?,
                 None => Default::default(),
             },
+            import_roots: Roots::new(
+                written
+                    .import_roots
+                    .or(file.import_roots)
+                    .unwrap_or_default(),
+            ),
             log: written
                 .log
                 .or(file.log)
@@ -305,9 +325,13 @@ impl Config {
             1 << 20,
             "is less than 1MiB",
         )?;
+        if let Some((root, fault)) = self.import_roots.fault(&self.data_dir) {
+            return Err(ConfigError::Value("import_roots".into(), root, fault));
+        }
         self.check_access()?;
         Ok(self)
     }
+
     /// Each port is where nobody but this machine's users reaches it, or knows who calls.
     fn check_access(&self) -> Result<(), ConfigError> {
         let here = |address: &SocketAddr| address.ip().to_canonical().is_loopback();

@@ -10,6 +10,7 @@ mod hand_back;
 mod head;
 mod lead;
 mod parts;
+mod proof;
 mod pump;
 mod read_ahead;
 mod source;
@@ -34,7 +35,9 @@ pub use hand_back::HandBack;
 pub use head::Head;
 use lead::Lead;
 use parts::Parts;
-use source::{Source, SourceError};
+pub use proof::{Sample, pieces, sample};
+use source::Source;
+pub use source::SourceError;
 use stream::Stream;
 
 /// How long a response may take to its head before it is handed back. The `partial` route in

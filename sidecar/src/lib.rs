@@ -15,6 +15,7 @@ pub mod events;
 pub mod extents;
 pub mod fills;
 pub mod freshness;
+pub mod imports;
 pub mod itags;
 mod listener;
 pub mod listing;
@@ -33,6 +34,7 @@ pub mod readers;
 pub mod recent;
 pub mod report;
 pub mod resolver;
+pub mod roots;
 pub mod service;
 pub mod store;
 pub mod terms;
@@ -108,7 +110,11 @@ pub async fn run(
     let resuming = Arc::clone(&service);
     tokio::task::spawn_blocking(move || resuming.resume_downloads()).await?;
     let completing = tokio::spawn(Arc::clone(&service).complete());
+    let importing = tokio::spawn(Arc::clone(&service).run_imports());
     shutdown.await;
+    importing.abort();
+    // Until then it has the data folder.
+    let _ = importing.await;
     completing.abort();
     service.stop_completing();
     observing.abort();

@@ -5,6 +5,7 @@
 
 mod course;
 mod habits;
+mod importing;
 mod judging;
 mod leaving;
 mod stored;
@@ -32,6 +33,7 @@ use crate::terms::Terms;
 use crate::traffic::Counts;
 pub use course::{Next, Spot};
 pub use habits::Habits;
+pub use importing::{Course, Offer};
 pub use judging::{Judgement, Snapshot};
 pub use leaving::{Ended, Leaving};
 pub use stored::{AGE_STEP, Reading, Segment};

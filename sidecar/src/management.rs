@@ -11,6 +11,7 @@ mod edit;
 mod entities;
 mod events;
 mod health;
+mod imports;
 mod openapi;
 mod pages;
 mod policy;
@@ -64,6 +65,7 @@ fn table() -> Vec<Route> {
         videos::routes(),
         channels::routes(),
         downloads::routes(),
+        imports::routes(),
         policy::routes(),
         removal::routes(),
         stats::routes(),

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub fetches: Family<Labels, Counter>,
     /// Entities found worth keeping, by reason.
     pub admissions: Family<Labels, Counter>,
+    /// Files that imports have looked at, by result.
+    pub imports: Family<Labels, Counter>,
     /// Answers of the resolver, by result.
     pub resolved: Family<Labels, Counter>,
     /// Segments removed, by reason.
@@ -82,6 +84,7 @@ impl Default for Metrics {
         let declines = family("declines", "Responses not stored");
         let withheld = family("not_completed", "Entities worth completing that are not");
         let resolved = family("resolved", "Answers of the resolver");
+        let imports = family("imports", "Files that imports have looked at");
         let admissions = family("admissions", "Entities found worth keeping");
         let denied = family("denied_requests", "Requests that were not let in");
         let token_reads = family("token_reads", "Changes of the file of tokens");
@@ -97,6 +100,7 @@ impl Default for Metrics {
             conflicts,
             fetches,
             admissions,
+            imports,
             resolved,
             evictions,
             declines,

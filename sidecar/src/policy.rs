@@ -96,6 +96,14 @@ impl Default for Downloads {
     }
 }
 
+/// With how much effort files are imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Imports {
+    /// They are read no faster than this; 0 is no limit.
+    pub bytes_per_second: u64,
+}
+
 /// The same for one profile; what is not there is as for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -136,6 +144,8 @@ pub struct Policy {
     pub completion: Completion,
     /// How downloads are fetched.
     pub downloads: Downloads,
+    /// How files are imported.
+    pub imports: Imports,
     /// The same by profile.
     #[schemars(extend("propertyNames" = {"pattern": "^[a-z][a-z0-9_-]{0,31}$"}))]
     pub profiles: BTreeMap<String, ProfilePolicy>,
@@ -161,6 +171,7 @@ impl Default for Policy {
             drop_lower: false,
             completion: Completion::default(),
             downloads: Downloads::default(),
+            imports: Imports::default(),
             profiles: BTreeMap::new(),
             provisional_percent: 10,
             lend_room: false,
@@ -210,6 +221,8 @@ pub enum Reason {
     Pair,
     /// It is completed in the place of one that is worth keeping.
     Preferred,
+    /// It was imported.
+    Import,
 }
 
 impl Reason {
@@ -222,6 +235,7 @@ impl Reason {
             Self::Download => "download",
             Self::Pair => "pair",
             Self::Preferred => "preferred",
+            Self::Import => "import",
         }
     }
 }

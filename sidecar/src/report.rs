@@ -1,6 +1,7 @@
-//! What is told of entities, videos and downloads, wherever it is told. Pure; time is passed in.
+//! What is told of entities, videos, downloads and imports, wherever it is told. Pure; time is passed in.
 
 mod download;
+mod import;
 mod video;
 
 use std::time::{Duration, SystemTime};
@@ -13,6 +14,7 @@ use viewcache_protocol::{ByteRange, EntityId, EntityKey, Profile, Selecting, Val
 use crate::catalogue::video_of;
 use crate::store::EntityRecord;
 pub use download::{Download, DownloadStatus};
+pub use import::{Import, ImportStatus, Imported, ImportedFile};
 pub use video::Video;
 
 /// A time, as an example.
@@ -165,6 +167,8 @@ pub struct Details {
     /// By what the origin tells states apart.
     #[schemars(with = "Vec<ValidatorShape>")]
     pub validators: Vec<Validator>,
+    /// The file that it was imported from, if it was.
+    pub imported: Option<Imported>,
     /// What the request had in the fields that the response varies by.
     #[schemars(with = "Vec<(String, String)>", example = [("accept-language", "en")])]
     pub selecting: Selecting,

@@ -9,6 +9,7 @@ mod evict_asked;
 mod fill;
 mod generations;
 mod history;
+mod imports;
 mod listing;
 mod lower;
 mod memories;
@@ -25,9 +26,12 @@ mod statistics;
 mod table;
 mod telling;
 mod variants;
+mod versions;
+mod vouch;
 mod write;
 mod writers;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -47,6 +51,7 @@ use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::policy::Policy;
 use crate::resolver::Resolver;
+use crate::roots::Roots;
 use crate::store::{Patience, Store, StoreError, millis};
 use crate::throttle::Throttle;
 use crate::turnover::Turnover;
@@ -58,6 +63,8 @@ pub use evict_asked::{Asked, Freed};
 pub use fill::IngestPermit;
 use history::Histories;
 pub use history::{History, Times};
+use imports::Imports;
+pub use imports::{Import, ImportPhase, ImportRefused, ImportReport};
 pub use listing::{Filter, Totals, VideoFilter, VideoWalk, Walk};
 use lower::Lower;
 use memories::Memories;
@@ -100,6 +107,8 @@ pub struct Service {
     conflicts: Throttle,
     /// Memory for bytes on their way to the disk, in KiB.
     ingest: Arc<Semaphore>,
+    /// All of it.
+    ingest_most: usize,
     /// Bodies whose length is not known yet.
     spools: Spools,
     /// Memory for bytes on their way to viewers.
@@ -130,6 +139,12 @@ pub struct Service {
     quotas: Quotas,
     /// What somebody wants whole.
     downloads: Downloads,
+    /// Files that become entities.
+    imports: Imports,
+    /// Where those may be.
+    roots: Roots,
+    /// The data folder, which none of them is in.
+    data_dir: PathBuf,
     /// Who gives new URLs for those that have expired.
     resolver: Option<Arc<Resolver>>,
     /// By whose rules a URL is an entity.
@@ -174,12 +189,14 @@ impl Service {
         room.look_at_index(&store);
         let policy = store.policy()?.unwrap_or_default();
         let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
+        let ingest_most = kib.min(Semaphore::MAX_PERMITS);
         Ok(Arc::new(Self {
             room,
             failures: Throttle::default(),
             conflicts: Throttle::default(),
             table: Arc::default(),
-            ingest: Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))),
+            ingest: Arc::new(Semaphore::new(ingest_most)),
+            ingest_most,
             spools: Spools::default(),
             shares: Arc::default(),
             profiles: config.profiles.clone(),
@@ -195,6 +212,9 @@ impl Service {
             began: Instant::now(),
             quotas: Quotas::default(),
             downloads: store.downloads()?.into(),
+            imports: store.imports()?.into(),
+            roots: config.import_roots.clone(),
+            data_dir: config.data_dir.clone(),
             resolver: config
                 .resolver
                 .clone()

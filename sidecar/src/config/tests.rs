@@ -25,6 +25,14 @@ fn a_wrong_value_is_named() {
         &["--egress", "https://x"],
         "egress: \"https://x\" is not http://host:port",
     );
+    check(
+        &["--import-roots", "/videos:films"],
+        "import_roots: \"films\" is not an absolute path",
+    );
+    check(
+        &["--data-dir", "/d", "--import-roots", "/d/videos"],
+        "import_roots: \"/d/videos\" is in the data folder",
+    );
     let error = Written::try_parse_from(["x", "--max-bytes", "lots"]).unwrap_err();
     assert!(
         error

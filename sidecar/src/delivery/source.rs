@@ -14,11 +14,12 @@ use viewcache_protocol::{
 };
 
 use super::lead::Lead;
+use super::proof::prove;
 use crate::fills::Role;
 use crate::live::{self, Snapshot};
 use crate::origin::{self, Asker, Under};
 use crate::service::Service;
-pub(super) use error::SourceError;
+pub use error::SourceError;
 
 /// A running transfer.
 #[derive(Debug)]
@@ -66,6 +67,10 @@ impl Source {
         asker: &Asker,
         deadline: Instant,
     ) -> Result<Self, SourceError> {
+        let generation = match snapshot.generation.is_unproven() {
+            true => prove(service, lead.live(), snapshot, asker, deadline).await?,
+            false => snapshot.generation.clone(),
+        };
         let profile = lead.live().state().record.key.profile();
         let asked = Asked {
             profile,
@@ -77,7 +82,7 @@ impl Source {
             complete_length: None,
             open_ended: false,
         };
-        let validator = snapshot.generation.identity.validator.as_ref();
+        let validator = generation.identity.validator.as_ref();
         let question = Question {
             asked,
             under: validator.map_or(Under::Nothing, Under::Same),
@@ -87,7 +92,7 @@ impl Source {
         let Discovery::Source(source) = Self::open(service, lead, &question).await? else {
             return Err(SourceError::Changed);
         };
-        let same = source.generation == snapshot.generation.id(profile);
+        let same = source.generation == generation.id(profile);
         if same && source.at <= gap.start() {
             Ok(source)
         } else {
@@ -306,7 +311,7 @@ fn cache_status(headers: &[(String, String)]) -> Option<String> {
 }
 
 /// Header fields whose value is text; another says nothing that is understood here.
-fn text_headers(response: &Response<Incoming>) -> Vec<(String, String)> {
+pub(super) fn text_headers(response: &Response<Incoming>) -> Vec<(String, String)> {
     let text = |value: &hyper::header::HeaderValue| value.to_str().ok().map(str::to_owned);
     let fields = response.headers().iter();
     fields

@@ -201,7 +201,9 @@ impl State {
         let fetching = self.leads.fetching(range, now, &self.terms);
         let sequential = 0 < self.terms.read_ahead && self.habits.sequential(&wanted.viewer, range);
         let busy = fetching || leading || !self.readers.is_empty();
-        if self.stored.touches(range) || busy || relayed || sequential {
+        // What was imported is compared with the origin's before bytes of both stand together.
+        let unproven = snapshot.generation.is_unproven();
+        if self.stored.touches(range) || busy || relayed || sequential || unproven {
             return Judgement::Partial;
         }
         Judgement::Miss {

@@ -83,6 +83,8 @@ pub(super) enum Id {
     Video,
     /// A channel.
     Channel,
+    /// An import.
+    Import,
 }
 
 /// How something is made.

@@ -37,6 +37,13 @@ impl Call {
         text.parse().map_err(wrong)
     }
 
+    /// The import that the path names.
+    pub(super) fn number(&self) -> Result<u64, Problem> {
+        let text = self.parameters.first().map_or("", |text| text);
+        let wrong = |_| Problem::refused("id", text, "is not a number");
+        text.parse().map_err(wrong)
+    }
+
     /// The video or channel that the path names.
     pub(super) fn name(&self) -> Result<String, Problem> {
         let text = self.parameters.first().map_or("", |text| text);

@@ -15,7 +15,7 @@ use super::pages::{Entities, Page, Wanted, page};
 use super::problem::Problem;
 use super::route::{Answer, Route};
 use crate::coverage::{Coverage, MAX_BUCKETS};
-use crate::report::{Details, Entity, Present, rfc3339};
+use crate::report::{Details, Entity, Imported, Present, rfc3339};
 use crate::service::{Filter, History, Purged, Times, Walk, filling, reading};
 
 /// Into so many parts a coverage is divided unless `buckets` says otherwise.
@@ -141,6 +141,9 @@ async fn show(call: Call) -> Answer {
             .and_then(|g| g.identity.validator.clone())
             .into_iter()
             .collect(),
+        imported: generation
+            .and_then(|g| g.original.clone())
+            .map(Imported::from),
         selecting: generation
             .map(|g| g.selecting.named(&g.headers))
             .unwrap_or_default(),

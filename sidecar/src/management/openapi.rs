@@ -30,6 +30,9 @@ use failures::{failure, failures, reason};
 /// What an id of an entity is.
 const ENTITY_ID: &str = "^[0-9a-fA-F]{32}$";
 
+/// What an id of an import is.
+const IMPORT_ID: &str = "^[0-9]{1,20}$";
+
 /// The document, made once.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(&super::table()).to_string());
 
@@ -198,6 +201,7 @@ fn path_parameter(id: Id) -> Value {
         ),
         Id::Video => (ID_PATTERN, "The video's id.", "dQw4w9WgXcQ"),
         Id::Channel => (ID_PATTERN, "The channel's id.", "UCuAXFkgsw1L7xaCfnd5JJOw"),
+        Id::Import => (IMPORT_ID, "The import's number.", "1"),
     };
     json!({
         "name": "id",

@@ -1,6 +1,7 @@
 //! Every route, asked as over HTTP, with a real data folder behind it.
 
 mod editing;
+mod imports;
 mod listing;
 mod refusals;
 mod removing;

@@ -7,7 +7,7 @@ use viewcache_protocol::ByteRange;
 
 use super::Service;
 use crate::error::Refusal;
-use crate::events::{Admitted, Event, PolicyChanged, Subject};
+use crate::events::{Event, PolicyChanged};
 use crate::live::Live;
 use crate::origin::Asker;
 use crate::policy::{Excess, Policy, Pools, Reason, Shares};
@@ -100,16 +100,7 @@ impl Service {
         self.writers.spawn(move || {
             match service.reclass(&live, Standing::Admitted) {
                 Ok(true) => {
-                    let reason = reason.as_str();
-                    let admissions = &service.metrics.admissions;
-                    admissions.get_or_create(&[("reason", reason)]).inc();
-                    tracing::debug!(entity = %live.id, reason, "admitted");
-                    service.events.tell(|| {
-                        Event::Admitted(Admitted {
-                            subject: Subject::of(&live.state().record.key),
-                            reason,
-                        })
-                    });
+                    service.admitted(&live, reason);
                     service.tend(&live);
                 }
                 Ok(false) => {}

@@ -51,6 +51,11 @@ impl Service {
             .map(IngestPermit)
     }
 
+    /// Whether bytes on their way to the disk take more than half of the memory for them.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.ingest.available_permits() < self.ingest_most / 2
+    }
+
     /// `begin`: the response of a granted fill has come.
     ///
     /// # Errors

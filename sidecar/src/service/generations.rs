@@ -10,7 +10,6 @@ use viewcache_protocol::{
 
 use super::Service;
 use crate::error::Error;
-use crate::events::{Appeared, Event, Subject};
 use crate::fills::Role;
 use crate::live::Live;
 use crate::store::{GenerationRecord, millis};
@@ -92,15 +91,7 @@ impl Service {
         }
         if new {
             self.ask_channel(live);
-            self.events.tell(|| {
-                Event::Appeared(Appeared {
-                    subject: Subject::of(&key),
-                    profile,
-                    itag: key.part("itag").map(str::to_owned),
-                    key,
-                    complete_length,
-                })
-            });
+            self.appeared(&key, complete_length);
         }
         if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");

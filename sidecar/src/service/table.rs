@@ -65,6 +65,38 @@ impl Table {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// The same for two of them.
+    pub(super) fn loading_both(
+        &self,
+        one: EntityId,
+        other: EntityId,
+    ) -> (MutexGuard<'_, ()>, Option<MutexGuard<'_, ()>>) {
+        let (first, second) = (Self::shard(one), Self::shard(other));
+        let lock = |shard: usize| {
+            let shard: &Mutex<()> = &self.loading[shard];
+            shard
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+        };
+        // In one order, so that no two wait for each other.
+        let lower = lock(first.min(second));
+        let upper = (first != second).then(|| lock(first.max(second)));
+        (lower, upper)
+    }
+
+    /// Takes an entity out of memory that nobody holds and of which `goes` is true; `Some(None)`
+    /// when it stays there, `None` when it is not there.
+    pub(super) fn take(
+        &self,
+        id: EntityId,
+        goes: impl FnOnce(&State) -> bool,
+    ) -> Option<Option<Arc<Live>>> {
+        let mut entries = self.entries();
+        let live = entries.get(&id)?;
+        let goes = Arc::strong_count(live) == 1 && goes(&live.state());
+        Some(goes.then(|| entries.remove(&id)).flatten())
+    }
+
     /// The entity in memory, or what `load` makes of it.
     fn find_or_load(
         &self,
@@ -128,17 +160,20 @@ impl Service {
     /// When the store cannot be read.
     pub async fn live(self: &Arc<Self>, key: &EntityKey) -> Result<Arc<Live>, Error> {
         let id = key.id();
-        if let Some(live) = self.table.find(id) {
-            return Ok(live);
-        }
         let terms = self.profiles.terms(key.profile());
-        let new = self.table.find_or_create(
-            id,
-            || self.store.lacks(id) && self.store.lacks_video(&video_of(key)),
-            || self.appearing(key, None, terms),
-        );
-        if let Some(new) = new {
-            return Ok(new);
+        let found = match self.table.find(id) {
+            Some(live) => self.is_settled(key, &live).then_some(live),
+            None => self.table.find_or_create(
+                id,
+                || {
+                    let nothing = self.store.lacks(id) && self.lacks_versionless(key);
+                    nothing && self.store.lacks_video(&video_of(key))
+                },
+                || self.appearing(key, None, terms),
+            ),
+        };
+        if let Some(found) = found {
+            return Ok(found);
         }
         let (service, key) = (Arc::clone(self), key.clone());
         let load = move || service.known_or_new(&key);
@@ -168,8 +203,13 @@ impl Service {
     /// When the store cannot be read.
     pub(super) fn known_or_new(&self, key: &EntityKey) -> Result<Arc<Live>, StoreError> {
         let id = key.id();
-        if let Some(live) = self.table.find(id) {
+        if let Some(live) = self.table.find(id)
+            && self.is_settled(key, &live)
+        {
             return Ok(live);
+        }
+        if let Err(error) = self.give_version(key) {
+            self.trouble("what was imported could not be given its version", &error);
         }
         let loaded = self.table.find_or_load(id, || {
             let loaded = self.store.load(id)?;

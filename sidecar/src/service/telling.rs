@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
-use viewcache_protocol::{ByteRange, EntityId};
+use viewcache_protocol::{ByteRange, EntityId, EntityKey};
 
 use super::Service;
-use crate::events::{Completed, DownloadDeleted, Event, Kind, Stored, Subject};
+use crate::events::{Admitted, Appeared, Completed, DownloadDeleted, Event, Kind, Stored, Subject};
 use crate::live::{Live, State};
+use crate::policy::Reason;
 
 /// How often newly stored bytes are told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -124,6 +125,33 @@ impl Service {
         Activity {
             entities: all.filter_map(doing).take(MOST).collect(),
         }
+    }
+
+    /// Something of a new generation comes.
+    pub(super) fn appeared(&self, key: &EntityKey, complete_length: u64) {
+        self.events.tell(|| {
+            Event::Appeared(Appeared {
+                subject: Subject::of(key),
+                profile: key.profile(),
+                itag: key.part("itag").map(str::to_owned),
+                key: key.clone(),
+                complete_length,
+            })
+        });
+    }
+
+    /// An entity is worth keeping from now on.
+    pub(super) fn admitted(&self, live: &Live, reason: Reason) {
+        let reason = reason.as_str();
+        let admissions = &self.metrics.admissions;
+        admissions.get_or_create(&[("reason", reason)]).inc();
+        tracing::debug!(entity = %live.id, reason, "admitted");
+        self.events.tell(|| {
+            Event::Admitted(Admitted {
+                subject: Subject::of(&live.state().record.key),
+                reason,
+            })
+        });
     }
 
     /// All of an entity is stored.

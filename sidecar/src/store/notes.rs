@@ -10,12 +10,13 @@ use super::links::by_channel;
 use super::{EntityRecord, Rooms, SegmentId, SegmentRecord, Store, StoreError};
 use crate::catalogue::{Channel, Channels, Video};
 use crate::policy::Policy;
-use crate::service::Download;
+use crate::service::{Download, Import};
 
 const POLICY: &str = "policy";
 pub(super) const VIDEO: &str = "video/";
 const CHANNEL: &str = "channel/";
 const DOWNLOAD: &str = "download/";
+const IMPORT: &str = "import/";
 
 /// What was stored under a name; what is not understood is told of and counts as absent.
 pub(super) fn read<T: DeserializeOwned>(name: &str, text: &[u8]) -> Option<T> {
@@ -133,6 +134,21 @@ impl Store {
         download: Option<&Download>,
     ) -> Result<(), StoreError> {
         self.put_note(&format!("{DOWNLOAD}{id}"), download)
+    }
+
+    /// All imports.
+    pub fn imports(&self) -> Result<BTreeMap<u64, Import>, StoreError> {
+        let notes = self.index()?.notes(IMPORT.as_bytes())?.into_iter();
+        let import = |(id, text): (Vec<u8>, Vec<u8>)| {
+            let id = String::from_utf8(id).ok()?;
+            Some((id.parse().ok()?, read(&id, &text)?))
+        };
+        Ok(notes.filter_map(import).collect())
+    }
+
+    /// Stores an import; `None` forgets it.
+    pub fn put_import(&self, id: u64, import: Option<&Import>) -> Result<(), StoreError> {
+        self.put_note(&format!("{IMPORT}{id}"), import)
     }
 
     /// The room of segments by class.

@@ -15,7 +15,7 @@ const INSIDE: &str = "VIEWCACHE_TEST_INSIDE";
 const MIB: u64 = 1 << 20;
 
 /// Whether this is the run inside the namespace; outside, it is made and waited for.
-fn inside(test: &str) -> bool {
+pub(crate) fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -52,7 +52,7 @@ fn inside(test: &str) -> bool {
 }
 
 /// A folder on a file system of so many MiB; it goes with the namespace.
-fn small_disk(mib: u64) -> tempfile::TempDir {
+pub(crate) fn small_disk(mib: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mount = Command::new("mount")
         .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "none"])
@@ -77,7 +77,7 @@ fn allocated(dir: &Path) -> u64 {
 }
 
 /// The size of a folder's disk, and what is free of it.
-fn space(dir: &Path) -> (u64, u64) {
+pub(crate) fn space(dir: &Path) -> (u64, u64) {
     let stat = rustix::fs::statvfs(dir).unwrap();
     (stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize)
 }

@@ -7,6 +7,7 @@ mod check;
 mod crash;
 mod fills;
 mod harness;
+mod imports;
 mod limits;
 mod listening;
 mod management;

@@ -27,6 +27,7 @@ mod generations;
 mod hand_back;
 mod hostile;
 mod http2;
+mod imports;
 mod lower;
 mod managing;
 mod memory;

@@ -10,7 +10,7 @@ use crate::origin::OriginError;
 
 /// Why a transfer cannot be had, or went no further.
 #[derive(Debug, Error)]
-pub(in crate::delivery) enum SourceError {
+pub enum SourceError {
     /// The origin did not answer.
     #[error("{0}")]
     Origin(#[from] OriginError),

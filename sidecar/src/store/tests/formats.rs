@@ -3,6 +3,7 @@
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 
 use super::*;
+use crate::policy::Policy;
 
 /// A folder as format 1 left it: no segments, no ages, and a row for every write.
 fn format_1(dir: &Path) {
@@ -104,6 +105,11 @@ fn format_2_is_format_3_without_links() {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::new(dir.path());
     world.write(0, 300_000);
+    let policy = Policy {
+        lend_room: true,
+        ..Policy::default()
+    };
+    world.store.put_policy(&policy).unwrap();
     let rows = world.rows.clone();
     drop(world);
     std::fs::write(dir.path().join("format"), "2\n").unwrap();
@@ -111,6 +117,9 @@ fn format_2_is_format_3_without_links() {
     assert_eq!((report.problems, report.bytes), (0, 300_000));
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.load(key().id()).unwrap().unwrap().rows, rows);
+    let bytes = read(&store, place(1), &rows, 0, 300_000).unwrap();
+    assert!(bytes == body(0, 300_000));
+    assert_eq!(store.policy().unwrap(), Some(policy));
     let format = std::fs::read_to_string(dir.path().join("format")).unwrap();
     assert_eq!(format, "3\n");
 }
