@@ -76,3 +76,14 @@ fn the_clusters_of_the_sidecar_are_the_same_everywhere() {
         cluster["circuit_breakers"].take()
     });
 }
+
+/// A part of the requests for healthy nodes would go to the aggregate's next member otherwise.
+#[test]
+fn requests_stay_at_the_healthy_nodes_everywhere() {
+    same(&["viewcache_serve"], 4, |cluster| {
+        let policy = &cluster["load_assignment"]["policy"];
+        // A node of a thousand is enough.
+        assert!(Some(100_000) <= policy["overprovisioning_factor"].as_u64());
+        policy.clone()
+    });
+}
