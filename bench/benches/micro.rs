@@ -9,9 +9,10 @@ use clap::Parser;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use viewcache_protocol::version::Sent;
 use viewcache_protocol::{
-    Begin, ByteRange, ChunkHead, DecideRequest, Decision, EntityKey, FillId, Generation,
-    PROTOCOL_VERSION, Profile, RangeSpec, Validator, Wanted,
+    Begin, ByteRange, ChunkHead, DecideRequest, Decision, EntityKey, FillId, Generation, Profile,
+    RangeSpec, Validator, Wanted,
 };
 use viewcache_sidecar::config::{Cli, Config};
 use viewcache_sidecar::extents::Extents;
@@ -79,12 +80,12 @@ fn messages(criterion: &mut Criterion) {
     let decision = Decision::Hit {
         remember_ms: Some(10_000),
     };
-    let request_json = serde_json::to_vec(&request).expect("JSON");
+    let request_json = serde_json::to_vec(&Sent::new(&request)).expect("JSON");
     let decision_json = serde_json::to_vec(&decision).expect("JSON");
 
     let mut group = criterion.benchmark_group("messages");
     group.bench_function("write a request", |bencher| {
-        bencher.iter(|| serde_json::to_vec(black_box(&request)));
+        bencher.iter(|| serde_json::to_vec(&Sent::new(black_box(&request))));
     });
     group.bench_function("read a request", |bencher| {
         bencher.iter(|| serde_json::from_slice::<DecideRequest>(black_box(&request_json)));
@@ -132,7 +133,6 @@ impl World {
         let (fill, entity) = (FillId(1), key.id());
         let id = generation.id(key.profile(), &fill.to_string());
         let begin = Begin {
-            version: PROTOCOL_VERSION,
             key,
             generation,
             range: range(0, len),

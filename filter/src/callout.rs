@@ -12,7 +12,9 @@ pub enum Failure {
     Unreachable,
     /// No answer in time.
     Timeout,
-    /// An answer with a status other than 200.
+    /// The sidecar does not understand this filter's version.
+    Version,
+    /// An answer with another status than 200.
     Refused,
     /// A 200 that is no decision.
     Unreadable,
@@ -25,6 +27,7 @@ impl Failure {
             Self::Misconfigured => "decide-misconfigured",
             Self::Unreachable => "decide-unreachable",
             Self::Timeout => "decide-timeout",
+            Self::Version => "decide-version",
             Self::Refused => "decide-refused",
             Self::Unreadable => "decide-unreadable",
         }
@@ -41,6 +44,7 @@ pub fn decision(status: Option<u16>, body: &[u8]) -> Result<Decision, Failure> {
         Some(200) => serde_json::from_slice(body).map_err(|_| Failure::Unreadable),
         None | Some(503) => Err(Failure::Unreachable),
         Some(504) => Err(Failure::Timeout),
+        Some(409) => Err(Failure::Version),
         Some(_) => Err(Failure::Refused),
     }
 }
@@ -107,6 +111,7 @@ mod tests {
         check(None, "", Err(Failure::Unreachable));
         check(Some(503), "", Err(Failure::Unreachable));
         check(Some(504), "", Err(Failure::Timeout));
+        check(Some(409), "", Err(Failure::Version));
         check(Some(404), "", Err(Failure::Refused));
         check(Some(204), r#"{"decision":"hit"}"#, Err(Failure::Refused));
     }

@@ -148,8 +148,7 @@ impl Exchange {
                 effects.push(note.annotate());
                 if matches!(head.status(), 200..400) {
                     effects.push(Effect::Forget(key.id()));
-                    let version = PROTOCOL_VERSION;
-                    effects.push(Effect::Invalidate(Invalidate { version, key }));
+                    effects.push(Effect::Invalidate(Invalidate { key }));
                 }
                 State::Over
             }
@@ -272,10 +271,11 @@ impl Exchange {
     fn route(&self, wanted: &Wanted, route: Route, effects: &mut Vec<Effect>) -> State {
         let headers = wanted.to_headers().into_iter();
         effects.extend(headers.map(|(name, value)| Effect::SetRequestHeader(name, value)));
-        effects.push(Effect::SetRequestHeader(
-            header::ROUTE,
-            route.as_str().to_owned(),
-        ));
+        let more = [
+            (header::VERSION, PROTOCOL_VERSION),
+            (header::ROUTE, route.as_str()),
+        ];
+        effects.extend(more.map(|(name, value)| Effect::SetRequestHeader(name, value.to_owned())));
         if self.config.secret.is_some() {
             effects.push(Effect::ShowSecret);
         }

@@ -7,8 +7,8 @@ mod template;
 mod youtube;
 
 use viewcache_protocol::{
-    Allowance, CacheControl, Conditions, DecideRequest, EntityKey, Forward, OriginRequest,
-    PROTOCOL_VERSION, Profile, RangeError, RangeSpec, Selecting, Wanted,
+    Allowance, CacheControl, Conditions, DecideRequest, EntityKey, Forward, OriginRequest, Profile,
+    RangeError, RangeSpec, Selecting, Wanted,
 };
 
 use crate::config::Config;
@@ -167,7 +167,6 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
     wanted.parts = parts;
     wanted.viewer = head.viewer(&config.viewer);
     Ok(DecideRequest {
-        version: PROTOCOL_VERSION,
         wanted,
         head: head_only,
         conditions,

@@ -4,6 +4,9 @@
 /// What every control header begins with.
 pub const PREFIX: &str = "x-viewcache-";
 
+/// On every message of the filter's: [`crate::PROTOCOL_VERSION`].
+pub const VERSION: &str = "x-viewcache-version";
+
 /// On whatever Envoy sends to the sidecar and the sidecar to Envoy: the secret that they share, when
 /// they do.
 pub const SECRET: &str = "x-viewcache-secret";

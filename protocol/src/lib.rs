@@ -29,6 +29,7 @@ pub mod range;
 pub mod secret;
 pub mod transfer;
 pub mod vary;
+pub mod version;
 
 pub use admission::Admission;
 pub use cache_control::CacheControl;
@@ -38,10 +39,11 @@ pub use content_range::ContentRange;
 pub use entity::{EntityId, EntityKey, Generation, GenerationId, Validator};
 pub use message::{
     Begin, ChunkHead, DecideRequest, Decision, End, FillId, Grant, Invalidate, MessageError,
-    OriginRequest, Outcome, PROTOCOL_VERSION, Route, Wanted,
+    OriginRequest, Outcome, Route, Wanted,
 };
 pub use profile::{Allowance, OwnProfile, Profile};
 pub use range::{ByteRange, RangeError, RangeSpec};
 pub use secret::{Secret, SecretError};
 pub use transfer::{Asked, DeclineReason, MAX_COMPLETE_LENGTH, Transfer, date, stored_headers};
 pub use vary::Selecting;
+pub use version::{PROTOCOL_VERSION, UnknownVersion};

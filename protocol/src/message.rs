@@ -2,7 +2,8 @@
 //!
 //! `decide`, `begin` and `end` are callouts with a JSON body. A chunk's body is the bytes
 //! themselves, so its head travels in headers; so does [`Wanted`] on a routed request. Callouts
-//! name the entity id as their authority, which is what Envoy hashes to pick a sidecar.
+//! name the entity id as their authority, which is what Envoy hashes to pick a sidecar, and the
+//! protocol's version in a header, as routed requests do.
 
 mod fill_id;
 mod wanted;
@@ -23,9 +24,6 @@ use crate::vary::Selecting;
 pub use fill_id::FillId;
 pub use wanted::{OriginRequest, Wanted};
 
-/// Raised when a message changes so that an older peer would misread it.
-pub const PROTOCOL_VERSION: u32 = 3;
-
 /// Path of the `decide` callout (POST).
 pub const DECIDE_PATH: &str = "/decide";
 
@@ -35,8 +33,6 @@ pub const INVALIDATE_PATH: &str = "/invalidate";
 /// Body of `invalidate`: a request that is not safe has succeeded on the entity's URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invalidate {
-    /// [`PROTOCOL_VERSION`] of the filter.
-    pub version: u32,
     /// The entity.
     pub key: EntityKey,
 }
@@ -44,8 +40,6 @@ pub struct Invalidate {
 /// Body of the `decide` callout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecideRequest {
-    /// [`PROTOCOL_VERSION`] of the filter.
-    pub version: u32,
     /// What is wanted.
     pub wanted: Wanted,
     /// Whether only the head is.
@@ -62,11 +56,10 @@ pub struct DecideRequest {
     pub channel: Option<String>,
 }
 
-/// A GET without conditions, of this version.
+/// A GET without conditions.
 impl From<Wanted> for DecideRequest {
     fn from(wanted: Wanted) -> Self {
         Self {
-            version: PROTOCOL_VERSION,
             wanted,
             head: false,
             conditions: Conditions::default(),
@@ -176,8 +169,6 @@ impl Step {
 /// Body of `begin`: the response's head has come and its body will follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// [`PROTOCOL_VERSION`] of the filter.
-    pub version: u32,
     /// The entity.
     pub key: EntityKey,
     /// What the bytes belong to.

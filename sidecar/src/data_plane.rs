@@ -2,6 +2,7 @@
 //! on the same port; a routed request is known by its control header, which no viewer can send.
 
 mod callout;
+mod foreign;
 mod gate;
 mod routed;
 
@@ -13,7 +14,7 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use hyper_util::service::TowerToHyperService;
-use viewcache_protocol::{Secret, header};
+use viewcache_protocol::{Secret, UnknownVersion, header, version};
 use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
@@ -22,6 +23,7 @@ use crate::connections;
 use crate::listener::Listener;
 use crate::service::Service;
 
+use foreign::Foreign;
 use gate::Gate;
 
 /// A request as it came in.
@@ -41,6 +43,7 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let gate = Arc::new(Gate::new(secret, Arc::clone(&service.metrics)));
+    let foreign = Arc::new(Foreign::default());
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let routes = warp::method()
         .and(warp::path::full())
@@ -48,10 +51,11 @@ pub(crate) async fn serve(
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(move |method, path, query, headers, body| {
-            let service = Arc::clone(&service);
+            let (service, foreign) = (Arc::clone(&service), Arc::clone(&foreign));
             async move {
                 answer(
                     &service,
+                    &foreign,
                     Request {
                         method,
                         path,
@@ -68,16 +72,32 @@ pub(crate) async fn serve(
     connections::serve("data", listener, guard, routes, stop).await;
 }
 
-async fn answer<S, B>(service: &Arc<Service>, request: Request<S>) -> Response
+async fn answer<S, B>(service: &Arc<Service>, foreign: &Foreign, request: Request<S>) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
     B: Buf,
 {
-    if request.headers.contains_key(header::ROUTE) {
+    let routed = request.headers.contains_key(header::ROUTE);
+    if let Err(version) = version::understood(text(&request.headers, header::VERSION)) {
+        let refused = refused(service, foreign, &version);
+        return match routed {
+            true => routed::hand_back(refused, "version"),
+            false => refused,
+        };
+    }
+    if routed {
         routed::answer(service, &request).await
     } else {
-        callout::answer(service, request).await
+        callout::answer(service, foreign, request).await
     }
+}
+
+/// The answer to a filter whose version is not understood: it ends a mirroring at this status, and
+/// goes without a decision.
+fn refused(service: &Service, foreign: &Foreign, version: &UnknownVersion) -> Response {
+    foreign.tell(version);
+    service.metrics.foreign.inc();
+    plain(StatusCode::CONFLICT, version.to_string())
 }
 
 /// A header's value when it is text.

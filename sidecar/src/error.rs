@@ -14,9 +14,6 @@ pub enum Error {
     /// The filter sent JSON that is not the message.
     #[error("message: {0}")]
     Json(#[from] serde_json::Error),
-    /// The filter speaks another version of the protocol.
-    #[error("version: {0} is not {expected}", expected = viewcache_protocol::PROTOCOL_VERSION)]
-    Version(u32),
     /// A complete length that is absurd, or that ends before the range does.
     #[error("complete_length: {0} does not go with the range {1}")]
     Length(u64, ByteRange),

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub token_reads: Family<Labels, Counter>,
     /// Responses cut because the origin could not give the rest.
     pub cuts: Counter,
+    /// Messages of filters whose protocol version is not understood.
+    pub foreign: Counter,
 }
 
 impl Default for Metrics {
@@ -70,6 +72,10 @@ impl Default for Metrics {
         let cuts = counter(
             "cuts",
             "Responses cut because the origin could not give the rest",
+        );
+        let foreign = counter(
+            "foreign_messages",
+            "Messages of filters whose protocol version is not understood",
         );
         let mut family = |name: &str, help: &str| {
             let family = Family::<Labels, Counter>::default();
@@ -108,6 +114,7 @@ impl Default for Metrics {
             denied,
             token_reads,
             cuts,
+            foreign,
         }
     }
 }

@@ -38,9 +38,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use viewcache_protocol::{
-    Admission, ByteRange, DecideRequest, Decision, FillId, Grant, PROTOCOL_VERSION, Profile,
-};
+use viewcache_protocol::{Admission, ByteRange, DecideRequest, Decision, FillId, Grant, Profile};
 
 use crate::catalogue::Channels;
 use crate::config::{Config, Profiles};
@@ -251,12 +249,8 @@ impl Service {
     /// Answers `decide`. From memory for an entity in use.
     ///
     /// # Errors
-    /// When the filter's version is another or the store cannot be read; both are a miss without
-    /// mirroring to the filter.
+    /// When the store cannot be read; a miss without mirroring to the filter.
     pub async fn decide(self: &Arc<Self>, request: DecideRequest) -> Result<Decision, Error> {
-        if request.version != PROTOCOL_VERSION {
-            return Err(Error::Version(request.version));
-        }
         let live = self
             .selected(&request.wanted.key, &request.selecting)
             .await?;

@@ -2,7 +2,7 @@
 
 use viewcache_protocol::{
     Admission, Asked, Begin, CacheStatus, EntityKey, FillId, Forward, OriginRequest, Outcome,
-    PROTOCOL_VERSION, Selecting, Transfer, Wanted,
+    Selecting, Transfer, Wanted,
 };
 
 use super::effect::Effect;
@@ -93,7 +93,6 @@ impl Granted {
             effects.push(Effect::Count(Counter::MirrorStarted));
             effects.push(annotate(true, None));
             let begin = Begin {
-                version: PROTOCOL_VERSION,
                 key: key.clone(),
                 generation: transfer.generation,
                 range: transfer.range,

@@ -7,6 +7,7 @@ use proxy_wasm::types::Status;
 use serde::Serialize;
 use viewcache_protocol::header;
 use viewcache_protocol::message::{DECIDE_PATH, DecideRequest};
+use viewcache_protocol::version::Sent;
 
 use super::{Call, Stream, host};
 use crate::callout::Failure;
@@ -16,7 +17,7 @@ impl Stream {
     pub(super) fn decide(&mut self, request: &DecideRequest) -> Option<Event<'static>> {
         let node = request.wanted.key.node().to_string();
         let (cluster, timeout) = (&self.config.decide_cluster, self.config.decide_timeout);
-        let failure = match serde_json::to_vec(request) {
+        let failure = match serde_json::to_vec(&Sent::new(request)) {
             Ok(body) => {
                 match self.post(cluster, DECIDE_PATH, &node, &[host::JSON], &body, timeout) {
                     Ok(token) => {
@@ -38,7 +39,7 @@ impl Stream {
     /// Posts a message of the mirror protocol that has a JSON body. It is small and must not be
     /// lost to the breakers that bound the memory of chunks, so it goes where decisions go.
     pub(super) fn tell(&self, path: &str, node: &str, message: &impl Serialize) -> Option<u32> {
-        let body = serde_json::to_vec(message).ok()?;
+        let body = serde_json::to_vec(&Sent::new(message)).ok()?;
         let cluster = &self.config.decide_cluster;
         self.send_on(cluster, path, node, &[host::JSON], &body)
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use viewcache_protocol::{PROTOCOL_VERSION, header};
 
 use crate::counter::Counter;
 use crate::head::Fields;
@@ -86,7 +87,12 @@ pub(super) fn post(
     body: &[u8],
     timeout: Duration,
 ) -> Result<u32, Status> {
-    let mut all = vec![(":method", "POST"), (":path", path), (":authority", node)];
+    let mut all = vec![
+        (":method", "POST"),
+        (":path", path),
+        (":authority", node),
+        (header::VERSION, PROTOCOL_VERSION),
+    ];
     all.extend_from_slice(headers);
     hostcalls::dispatch_http_call(cluster, all, Some(body), Vec::new(), timeout)
 }

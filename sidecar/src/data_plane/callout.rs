@@ -11,7 +11,8 @@ use viewcache_protocol::message::{DECIDE_PATH, INVALIDATE_PATH, Step};
 use viewcache_protocol::{ChunkHead, FillId, header};
 use warp::reply::{Reply, Response};
 
-use super::{Request, collect, plain, text, value};
+use super::foreign::Foreign;
+use super::{Request, collect, plain, refused, text, value};
 use crate::error::{Error, Refusal};
 use crate::service::Service;
 
@@ -21,7 +22,11 @@ const MAX_MESSAGE: usize = 128 << 10;
 /// The longest chunk; the filter's own bound is below it.
 const MAX_CHUNK: u64 = 8 << 20;
 
-pub(super) async fn answer<S, B>(service: &Arc<Service>, request: Request<S>) -> Response
+pub(super) async fn answer<S, B>(
+    service: &Arc<Service>,
+    foreign: &Foreign,
+    request: Request<S>,
+) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
     B: Buf,
@@ -30,7 +35,7 @@ where
         return plain(StatusCode::METHOD_NOT_ALLOWED, "only POST".to_owned());
     }
     if request.path.as_str() == DECIDE_PATH {
-        return decide(service, request).await;
+        return decide(service, foreign, request).await;
     }
     if request.path.as_str() == INVALIDATE_PATH {
         return done(match message(request.body).await {
@@ -61,14 +66,22 @@ fn not_found() -> Response {
     plain(StatusCode::NOT_FOUND, "no such path".to_owned())
 }
 
-async fn decide<S, B>(service: &Arc<Service>, request: Request<S>) -> Response
+async fn decide<S, B>(service: &Arc<Service>, foreign: &Foreign, request: Request<S>) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + Unpin,
     B: Buf,
 {
-    let decision = match message(request.body).await {
+    // A cut or oversized body is no message either.
+    let bytes = collect(request.body, MAX_MESSAGE).await.unwrap_or_default();
+    // Whatever else a filter says follows from a decision.
+    if !request.headers.contains_key(header::VERSION)
+        && let Err(version) = Foreign::within(&bytes)
+    {
+        return refused(service, foreign, &version);
+    }
+    let decision = match serde_json::from_slice(&bytes) {
         Ok(message) => service.decide(message).await,
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     match decision {
         Ok(decision) => warp::reply::json(&decision).into_response(),
@@ -180,7 +193,6 @@ fn failed(error: &Error) -> Response {
     tracing::warn!(%error, "data port: callout");
     let status = match error {
         Error::Message(_) | Error::Json(_) | Error::Length(..) => StatusCode::BAD_REQUEST,
-        Error::Version(_) => StatusCode::CONFLICT,
         Error::Store(_) | Error::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     plain(status, error.to_string())

@@ -57,7 +57,7 @@ fn conditions(headers: &HeaderMap) -> Conditions {
     conditions
 }
 
-fn hand_back(mut response: Response, reason: &str) -> Response {
+pub(super) fn hand_back(mut response: Response, reason: &str) -> Response {
     response
         .headers_mut()
         .insert(header::HANDBACK, value(reason));

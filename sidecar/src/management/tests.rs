@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use viewcache_protocol::{
     Begin, ByteRange, ChunkHead, DecideRequest, Decision, End, EntityKey, Generation, Outcome,
-    PROTOCOL_VERSION, Profile, Validator, Wanted,
+    Profile, Validator, Wanted,
 };
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -160,7 +160,6 @@ impl World {
         };
         let id = generation.id(profile, "");
         let begin = Begin {
-            version: PROTOCOL_VERSION,
             key: key.clone(),
             generation,
             range,

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use viewcache_protocol::{
-    Begin, ByteRange, ChunkHead, End, FillId, MAX_COMPLETE_LENGTH, Outcome, PROTOCOL_VERSION,
-    Transfer,
+    Begin, ByteRange, ChunkHead, End, FillId, MAX_COMPLETE_LENGTH, Outcome, Transfer,
 };
 
 use super::Service;
@@ -59,11 +58,8 @@ impl Service {
     /// `begin`: the response of a granted fill has come.
     ///
     /// # Errors
-    /// When the message is of another version or the store fails.
+    /// When the message makes no sense or the store fails.
     pub async fn begin(self: &Arc<Self>, fill: FillId, begin: Begin) -> Result<(), Error> {
-        if begin.version != PROTOCOL_VERSION {
-            return Err(Error::Version(begin.version));
-        }
         if begin.open_ended {
             return self.open_spool(fill, begin).await;
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use viewcache_protocol::{
-    FillId, Generation, Invalidate, PROTOCOL_VERSION, Profile, Selecting, Transfer, Validator,
-    cache_control, stored_headers,
+    FillId, Generation, Invalidate, Profile, Selecting, Transfer, Validator, cache_control,
+    stored_headers,
 };
 
 use super::Service;
@@ -156,11 +156,8 @@ impl Service {
     /// used again (RFC 9111 section 4.4). One that is not known is none the worse.
     ///
     /// # Errors
-    /// When the message is of another version or the store cannot be read.
+    /// When the store cannot be read.
     pub async fn invalidate(self: &Arc<Self>, message: Invalidate) -> Result<(), Error> {
-        if message.version != PROTOCOL_VERSION {
-            return Err(Error::Version(message.version));
-        }
         for live in self.variants(&message.key).await? {
             let mut state = live.state();
             if state.record.generation.is_some() {

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json, to_string};
 use viewcache_protocol::message::Step;
 use viewcache_protocol::{
-    ChunkHead, DecideRequest, End, FillId, GenerationId, Invalidate, Outcome, PROTOCOL_VERSION,
-    Profile,
+    ChunkHead, DecideRequest, End, FillId, GenerationId, Invalidate, Outcome, Profile,
 };
 
 use crate::harness::{Got, Sidecar, begin, generation, key, wanted};
@@ -459,7 +458,6 @@ fn calls(fill: FillId, identity: GenerationId) -> Vec<Call> {
             .collect(),
         ..call(method, path, status)
     };
-    let version = PROTOCOL_VERSION;
     let decide = DecideRequest::from(wanted(""));
     let end = End {
         key: key(),
@@ -467,10 +465,7 @@ fn calls(fill: FillId, identity: GenerationId) -> Vec<Call> {
         delivered: None,
         outcome: Outcome::Complete,
     };
-    let invalidate = Invalidate {
-        version,
-        key: key(),
-    };
+    let invalidate = Invalidate { key: key() };
     let chunk = ChunkHead {
         entity: key().id(),
         generation: identity,

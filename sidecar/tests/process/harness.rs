@@ -131,7 +131,6 @@ pub(crate) fn begin(living: &Generation, start: u64, end: u64) -> Begin {
         ("cache-control", "max-age=600"),
     ];
     Begin {
-        version: PROTOCOL_VERSION,
         key: key(),
         generation: living.clone(),
         range: ByteRange::new(start, end).unwrap(),
@@ -247,6 +246,11 @@ impl Sidecar {
         }
         assert_eq!(sidecar.manage("GET", "/readyz").await.status, 200);
         (sidecar, process)
+    }
+
+    /// Where Envoy would reach it.
+    pub(crate) const fn data(&self) -> SocketAddr {
+        self.data
     }
 
     pub(crate) async fn stop(self) {
@@ -437,6 +441,7 @@ impl Sidecar {
 
     fn callout(&self, path: &str) -> hyper::http::request::Builder {
         self.shown(Request::post(format!("http://{}{path}", self.data)))
+            .header("x-viewcache-version", PROTOCOL_VERSION)
     }
 
     pub(crate) async fn decide(&self, range: &str) -> Decision {
@@ -618,6 +623,7 @@ impl Sidecar {
         let mut request = self
             .shown(Request::get(format!("http://{}{path}", self.data)))
             .header("host", "origin.test")
+            .header("x-viewcache-version", PROTOCOL_VERSION)
             .header("x-viewcache-route", "partial");
         for (name, value) in wanted.to_headers() {
             request = request.header(name, value);

@@ -18,3 +18,4 @@ mod quality;
 mod races;
 mod room;
 mod trouble;
+mod versions;

@@ -44,4 +44,5 @@ mod scale_out;
 mod smoke;
 mod stack;
 mod vary;
+mod versions;
 mod youtube;
