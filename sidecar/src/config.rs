@@ -7,10 +7,12 @@ mod private;
 mod profiles;
 mod resolver;
 mod size;
+mod span;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use hyper::Uri;
@@ -24,6 +26,7 @@ pub use private::Hidden;
 pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
 pub use resolver::{Asks, ResolverTerms, WrittenResolver};
 pub use size::{ByteSize, MinFree};
+pub use span::Span;
 
 use crate::roots::Roots;
 
@@ -146,6 +149,11 @@ pub struct Written {
     #[arg(long, env = "VIEWCACHE_INGEST_MEMORY", value_name = "SIZE")]
     pub ingest_memory: Option<ByteSize>,
 
+    /// How long responses in flight may take to end when the sidecar is asked to stop
+    /// [default: 5s].
+    #[arg(long, env = "VIEWCACHE_GRACE", value_name = "TIME")]
+    pub grace: Option<Span>,
+
     /// A file with the filter's configuration, as Envoy has it: by its rules the URLs of downloads
     /// are entities [default: the generic profile for all].
     #[arg(long, env = "VIEWCACHE_FILTER_CONFIG", value_name = "FILE")]
@@ -198,6 +206,8 @@ pub struct Config {
     pub min_free: MinFree,
     /// Memory for bytes on their way to the disk.
     pub ingest_memory: ByteSize,
+    /// How long responses in flight may take to end when the sidecar is asked to stop.
+    pub grace: Duration,
     /// The filter's configuration.
     pub filter: viewcache_filter::config::Config,
     /// The folders that files may be imported from.
@@ -290,6 +300,10 @@ impl Config {
                 .ingest_memory
                 .or(file.ingest_memory)
                 .unwrap_or(ByteSize(64 << 20)),
+            grace: written
+                .grace
+                .or(file.grace)
+                .map_or(Duration::from_secs(5), Span::get),
             filter: match written.filter_config.or(file.filter_config) {
                 Some(path) => filter(path)?,
                 None => Default::default(),

@@ -23,6 +23,7 @@ pub mod live;
 pub mod lower;
 mod management;
 pub mod metrics;
+mod notify;
 pub mod origin;
 pub mod pace;
 pub mod pairs;
@@ -61,9 +62,6 @@ use service::Service;
 /// How often changed records are written and idle entities let go of.
 const PERSIST_EVERY: Duration = Duration::from_secs(1);
 
-/// How long responses in flight may take to end after the signal to stop.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// Runs the sidecar on two bound listeners until `shutdown` is ready.
 ///
 /// # Errors
@@ -75,6 +73,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let terms = config.access.clone();
+    let grace = config.grace;
     let open = tokio::task::spawn_blocking(move || Service::open(&config));
     let service = open.await.context("open the data folder")??;
     for warning in &terms.warnings {
@@ -111,7 +110,10 @@ pub async fn run(
     tokio::task::spawn_blocking(move || resuming.resume_downloads()).await?;
     let completing = tokio::spawn(Arc::clone(&service).complete());
     let importing = tokio::spawn(Arc::clone(&service).run_imports());
+    let living = tokio::spawn(notify::live());
+    notify::ready();
     shutdown.await;
+    notify::stopping();
     importing.abort();
     // Until then it has the data folder.
     let _ = importing.await;
@@ -122,11 +124,12 @@ pub async fn run(
     tracing::info!("stopping");
     drop(stop);
     let ended = async { tokio::join!(data_plane, management, service.quiesce()) };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
+    if tokio::time::timeout(grace, ended).await.is_err() {
         tracing::warn!("responses in flight are cut");
     }
     housekeeping.abort();
     following.inspect(JoinHandle::abort);
+    living.abort();
     let last = Arc::clone(&service);
     tokio::task::spawn_blocking(move || last.persist()).await?;
     Ok(())

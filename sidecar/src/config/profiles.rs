@@ -4,31 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use hyper::header::HeaderName;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use viewcache_protocol::{Admission, OwnProfile, Profile};
 
-use super::{ByteSize, ConfigError};
+use super::{ByteSize, ConfigError, Span};
 use crate::terms::{Miss, Terms};
-
-/// A duration, written `2s` or `500ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(Duration);
-
-impl Span {
-    pub(super) const fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parsed = humantime::parse_duration(&text);
-        parsed
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom(format!("{text:?} is not a time such as \"2s\"")))
-    }
-}
 
 /// A profile's table as written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -168,9 +148,9 @@ impl WrittenTerms {
             bridge: size(self.bridge, default.bridge),
             read_ahead: size(self.read_ahead, default.read_ahead),
             lease: size(self.lease, default.lease),
-            stall: self.stall.map_or(default.stall, |span| span.0),
+            stall: self.stall.map_or(default.stall, Span::get),
             tries: self.tries.unwrap_or(default.tries),
-            patience: self.patience.map_or(default.patience, |span| span.0),
+            patience: self.patience.map_or(default.patience, Span::get),
         };
         let least = |name, bytes: u64, least: u64, expected| {
             let enough = least <= bytes;

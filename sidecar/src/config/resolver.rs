@@ -5,8 +5,7 @@ use std::time::Duration;
 use hyper::Uri;
 use serde::Deserialize;
 
-use super::ConfigError;
-use super::profiles::Span;
+use super::{ConfigError, Span};
 
 /// The table as written.
 #[derive(Clone, Debug, Default, Deserialize)]

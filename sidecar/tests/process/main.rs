@@ -17,5 +17,6 @@ mod pace;
 mod quality;
 mod races;
 mod room;
+mod service;
 mod trouble;
 mod versions;
