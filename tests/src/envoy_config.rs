@@ -145,6 +145,17 @@ impl EnvoyConfig {
         self.files.iter().map(count).sum()
     }
 
+    /// Takes out of Envoy's own file what begins with a literal, up to the next empty line.
+    fn cut(&mut self, literal: &str) -> Result<()> {
+        let text = &mut self.files[0].text;
+        let begin = text.find(literal);
+        let begin = begin.with_context(|| format!("the Envoy configuration has no {literal:?}"))?;
+        let rest = &text[begin..];
+        let end = begin + rest.find("\n\n").map_or(rest.len(), |blank| blank + 1);
+        text.replace_range(begin..end, "");
+        Ok(())
+    }
+
     /// What viewers connect to.
     pub fn ingress(&mut self, address: SocketAddr) -> Result<&mut Self> {
         self.replace("{address: 0.0.0.0, port_value: 10000}", Socket(address))
@@ -174,25 +185,20 @@ impl EnvoyConfig {
 
     /// The sidecars' data ports, as many as there are.
     pub fn sidecars(&mut self, addresses: &[SocketAddr]) -> Result<&mut Self> {
-        let shipped = "{address: 127.0.0.1, port_value: 7071}";
         if let [only] = addresses {
-            let count = self.count(shipped).max(1);
-            return self.replace_all(shipped, count, Socket(*only));
+            let count = self.count(SHIPPED_NODE).max(1);
+            return self.replace_all(SHIPPED_NODE, count, Socket(*only));
         }
         let lines = || self.files.iter().flat_map(|file| file.text.lines());
-        let Some(line) = lines().find(|line| line.contains(shipped)) else {
-            bail!("the Envoy configuration has no {shipped:?}");
+        let Some(line) = lines().find(|line| line.contains(SHIPPED_NODE)) else {
+            bail!("the Envoy configuration has no {SHIPPED_NODE:?}");
         };
         let indent = " ".repeat(line.len() - line.trim_start().len());
-        let endpoint = |address: &dyn fmt::Display, node: usize| {
-            format!(
-                "{indent}- endpoint: {{address: {{socket_address: {address}}}}}\n\
-                 {indent}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: node-{node}}}}}}}\n"
-            )
-        };
-        let shipped = endpoint(&shipped, 0);
+        let shipped = endpoint(&indent, &SHIPPED_NODE, 0, "");
         let nodes = addresses.iter().enumerate();
-        let all: String = nodes.map(|(node, a)| endpoint(&Socket(*a), node)).collect();
+        let all: String = nodes
+            .map(|(node, address)| endpoint(&indent, &Socket(*address), node, ""))
+            .collect();
         self.replace(&shipped, all)
     }
 
@@ -200,6 +206,24 @@ impl EnvoyConfig {
     pub fn backend(&mut self, name: &str, address: SocketAddr) -> Result<&mut Self> {
         let shipped = format!("{{address: {name}, port_value: 8080}}");
         self.replace(&shipped, Socket(address))
+    }
+
+    /// The sidecars are those that a file names, in the form of [`nodes_file`]; Envoy follows it.
+    pub fn nodes_from(&mut self, file: &Path) -> Result<&mut Self> {
+        // Envoy wants to be named before it reads endpoints from elsewhere.
+        self.files[0]
+            .text
+            .insert_str(0, "node: {id: stack, cluster: stack}\n");
+        for cluster in ["viewcache_decide", "viewcache_ingest", "viewcache_serve"] {
+            let name = format!("  - name: {cluster}\n");
+            let lines = NODES_FROM_A_FILE.replace(NODES_FILE, &file.display().to_string());
+            let dns = format!("{name}    type: STRICT_DNS\n");
+            self.replace(&dns, format!("{name}{lines}"))?;
+            self.cut(&format!(
+                "    load_assignment:\n      cluster_name: {cluster}\n"
+            ))?;
+        }
+        Ok(self)
     }
 
     /// The origin. With TLS it is asked under its own name, because its certificate and its
@@ -226,6 +250,50 @@ impl EnvoyConfig {
     pub fn text(&self) -> &str {
         self.files.first().map_or("", |file| &file.text)
     }
+}
+
+/// The shipped file's only node.
+const SHIPPED_NODE: &str = "{address: 127.0.0.1, port_value: 7071}";
+
+/// Where the shipped `envoy/nodes.yaml` is expected.
+const NODES_FILE: &str = "/etc/viewcache/nodes.yaml";
+
+/// What makes a cluster's endpoints those of a file; `docs/SCALE-OUT.md` shows the same.
+const NODES_FROM_A_FILE: &str = "    type: EDS
+    eds_cluster_config:
+      service_name: viewcache_sidecars
+      eds_config: {path_config_source: {path: /etc/viewcache/nodes.yaml}}
+    # Otherwise a node that is taken out of the file stays for as long as it is healthy.
+    ignore_health_on_host_removal: true
+";
+
+/// A file of nodes in the form of the shipped one: each with its number, which names it whatever
+/// its address, and whether it is to be left alone.
+///
+/// # Errors
+/// When the shipped file is not what it is expected to be.
+pub fn nodes_file(shipped: &Path, nodes: &[(usize, SocketAddr, bool)]) -> Result<String> {
+    let mut config = EnvoyConfig::shipped(shipped)?;
+    let all: String = nodes
+        .iter()
+        .map(|(node, address, drained)| {
+            let status = match drained {
+                true => "      health_status: DRAINING\n",
+                false => "",
+            };
+            endpoint("    ", &Socket(*address), *node, status)
+        })
+        .collect();
+    config.replace(&endpoint("    ", &SHIPPED_NODE, 0, ""), all)?;
+    Ok(config.text().to_owned())
+}
+
+fn endpoint(indent: &str, address: &dyn fmt::Display, node: usize, further: &str) -> String {
+    format!(
+        "{indent}- endpoint: {{address: {{socket_address: {address}}}}}\n\
+         {further}\
+         {indent}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: node-{node}}}}}}}\n"
+    )
 }
 
 fn transport_socket(host: &str) -> String {
@@ -287,6 +355,24 @@ mod tests {
             config.origin(&origin.parse().unwrap()).unwrap();
             assert!(config.text().contains("hash_key: node-1"));
         }
+    }
+
+    #[test]
+    fn nodes_come_from_a_file() {
+        let checkout = Checkout::find().unwrap();
+        let mut config = EnvoyConfig::shipped(&checkout.path("envoy/envoy.yaml")).unwrap();
+        config.nodes_from(Path::new("/n.yaml")).unwrap();
+        assert_eq!(config.text().matches("{path: /n.yaml}").count(), 3);
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let nodes = [(0, address, false), (7, address, true)];
+        let file = nodes_file(&checkout.path("envoy/nodes.yaml"), &nodes).unwrap();
+        assert!(file.contains("hash_key: node-0") && file.contains("hash_key: node-7"));
+        assert_eq!(file.matches("health_status: DRAINING\n").count(), 1);
+        let guide = std::fs::read_to_string(checkout.path("docs/SCALE-OUT.md")).unwrap();
+        assert!(
+            guide.contains(NODES_FROM_A_FILE),
+            "the guide says it otherwise"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod envoy_config;
 pub mod guide;
 pub mod http1;
 pub mod interrupt;
+pub mod maglev;
 pub mod management;
 pub mod multipart;
 pub mod origin;

@@ -1,6 +1,7 @@
 //! Sidecars and Envoy, started as processes and wired to each other.
 
 mod addresses;
+mod nodes;
 mod options;
 
 use std::fs::{self, File};
@@ -20,6 +21,7 @@ use crate::management;
 use crate::poll::until;
 use crate::process::{Output, Process};
 
+pub use addresses::Standing;
 use addresses::{Ports, reachable};
 pub use options::{Logs, Options, Profile};
 
@@ -75,16 +77,7 @@ impl Stack {
         }
         self.start_envoy().await?;
         // Envoy is busy compiling the filter when its first health checks are due, and they fail.
-        let (admin, nodes) = (self.admin(), self.options.sidecars as u64);
-        for cluster in ["viewcache_decide", "viewcache_ingest", "viewcache_serve"] {
-            let stat = format!("cluster.{cluster}.membership_healthy");
-            let all = async || {
-                let healthy = management::envoy_stat(admin, &stat).await.ok()?;
-                (healthy == nodes).then_some(())
-            };
-            until(&format!("{stat} is {nodes}"), START, all).await?;
-        }
-        Ok(())
+        self.healthy(self.options.sidecars).await
     }
 
     /// Starts a sidecar, again if it has ended, and waits until it serves.
@@ -184,8 +177,14 @@ impl Stack {
             .ingress(self.ports.ingress.address)?
             .egress(self.ports.egress.address)?
             .admin(self.admin())?
-            .filter(&options.filter_json())?
-            .sidecars(&nodes)?;
+            .filter(&options.filter_json())?;
+        match options.nodes_file {
+            true => {
+                self.write_nodes()?;
+                config.nodes_from(&self.nodes_file())?
+            }
+            false => config.sidecars(&nodes)?,
+        };
         for (literal, new) in &options.edits {
             config.replace(literal, new)?;
         }
@@ -254,7 +253,7 @@ impl Stack {
             .data
             .clone()
             .unwrap_or_else(|| self.folder.path().join("data"));
-        if self.options.sidecars == 1 {
+        if self.options.sidecars == 1 && !self.options.nodes_file {
             base
         } else {
             base.join(node.to_string())

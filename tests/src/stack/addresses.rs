@@ -16,22 +16,38 @@ pub(super) struct Ports {
     pub(super) nodes: Vec<Node>,
 }
 
-/// One sidecar's addresses.
+/// One sidecar's addresses, and how it stands with Envoy.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) data: Port,
     pub(super) manage: Port,
+    pub(super) standing: Standing,
+}
+
+/// How a node stands in the file that Envoy has them from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has its share of the entities.
+    Member,
+    /// It finishes what it has begun and gets nothing new.
+    Draining,
+    /// It is not there.
+    Gone,
+}
+
+impl Node {
+    pub(super) fn choose(manage: Option<SocketAddr>) -> Result<Self> {
+        Ok(Self {
+            data: Port::exclusive(None)?,
+            manage: Port::exclusive(manage).context("manage")?,
+            standing: Standing::Member,
+        })
+    }
 }
 
 impl Ports {
     pub(super) fn choose(options: &Options) -> Result<Self> {
-        let node = |index| {
-            let manage = options.manage.filter(|_| index == 0);
-            anyhow::Ok(Node {
-                data: Port::exclusive(None)?,
-                manage: Port::exclusive(manage).context("manage")?,
-            })
-        };
+        let node = |index| Node::choose(options.manage.filter(|_| index == 0));
         Ok(Self {
             ingress: Port::shared(options.listen).context("listen")?,
             egress: Port::shared(None)?,

@@ -35,6 +35,8 @@ pub struct Options {
     pub filter_fields: Option<String>,
     /// The number of sidecars.
     pub sidecars: usize,
+    /// Whether Envoy has them from a file that it follows, so that they can come and go.
+    pub nodes_file: bool,
     /// Whether they are started with the rest.
     pub start_sidecars: bool,
     /// Where viewers connect to; a free port otherwise.
@@ -73,6 +75,7 @@ impl Options {
             profile: Profile::Generic,
             filter_fields: None,
             sidecars: 1,
+            nodes_file: false,
             start_sidecars: true,
             listen: None,
             manage: None,

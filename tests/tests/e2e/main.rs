@@ -1,6 +1,7 @@
 //! The shipped Envoy configuration, filter and sidecar against an origin that misbehaves on
 //! demand. Needs Envoy and the products of `make build`; run by `make e2e`.
 
+mod audience;
 mod world;
 mod worth;
 

@@ -106,10 +106,7 @@ impl World {
     }
 
     pub(crate) async fn try_open(&self, request: &Request) -> anyhow::Result<Response> {
-        let to = self.front.unwrap_or(self.stack.ingress());
-        let response = request.send(to).await?;
-        check_head(&response);
-        Ok(response)
+        open_at(self.front.unwrap_or(self.stack.ingress()), request).await
     }
 
     /// Views what a request asks for and compares it with the content.
@@ -122,30 +119,7 @@ impl World {
         request: &Request,
         content: Content,
     ) -> anyhow::Result<View> {
-        let mut response = self.try_open(request).await?;
-        let body = response.rest().await?;
-        // A hit was not forwarded: that is checked where there is one viewer, in `hit`.
-        let start = match response.head.get("content-range") {
-            Some(range) if response.status == 206 => first_position(range),
-            _ => 0,
-        };
-        let end = start + body.len() as u64;
-        if response.status == 200 || response.status == 206 {
-            content.check(start, &body)?;
-            let expected = if response.status == 200 {
-                content.length()
-            } else {
-                end
-            };
-            assert_eq!(end, expected, "a 200 is the whole");
-        }
-        Ok(View {
-            status: response.status,
-            cache_status: response.cache_status().to_owned(),
-            waited: response.waited,
-            head: response.head,
-            bytes: (start, end),
-        })
+        read(self.try_open(request).await?, content).await
     }
 
     /// Views, and insists that the origin was not asked at all.
@@ -257,6 +231,40 @@ impl Drop for World {
             );
         }
     }
+}
+
+/// Sends a request; the response is not read yet.
+pub(crate) async fn open_at(ingress: SocketAddr, request: &Request) -> anyhow::Result<Response> {
+    let response = request.send(ingress).await?;
+    check_head(&response);
+    Ok(response)
+}
+
+/// Reads a response and compares it with the content.
+pub(crate) async fn read(mut response: Response, content: Content) -> anyhow::Result<View> {
+    let body = response.rest().await?;
+    // A hit was not forwarded: that is checked where there is one viewer, in `World::hit`.
+    let start = match response.head.get("content-range") {
+        Some(range) if response.status == 206 => first_position(range),
+        _ => 0,
+    };
+    let end = start + body.len() as u64;
+    if response.status == 200 || response.status == 206 {
+        content.check(start, &body)?;
+        let expected = if response.status == 200 {
+            content.length()
+        } else {
+            end
+        };
+        assert_eq!(end, expected, "a 200 is the whole");
+    }
+    Ok(View {
+        status: response.status,
+        cache_status: response.cache_status().to_owned(),
+        waited: response.waited,
+        head: response.head,
+        bytes: (start, end),
+    })
 }
 
 /// A sidecar's file with these rules, and the folder that it is in.
