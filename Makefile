@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible fuzz-api reference bench micro simulate up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible fuzz-api reference bench micro simulate nodes up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
@@ -70,6 +70,10 @@ micro: setup-run ## time what runs for every request and chunk, alone
 simulate: setup-run ## compare cache policies on synthetic traces: make simulate ARGS="--trace mixed --seed 2"
 	@$(ENV) cargo build $(NATIVE) --bin simulate
 	@$(ENV) "$$CARGO_TARGET_DIR/release/simulate" $(or $(ARGS),--docs docs)
+
+nodes: setup-run ## say how many entities move when cache nodes come and go
+	@$(ENV) cargo build $(NATIVE) --bin nodes
+	@$(ENV) "$$CARGO_TARGET_DIR/release/nodes" $(ARGS)
 
 up: build ## run Envoy, the sidecar and a demo origin until interrupted
 	@$(ENV) exec dist/demo up

@@ -18,6 +18,7 @@ mod config;
 mod crash;
 mod directives;
 mod disconnect;
+mod documents;
 mod downloads;
 mod existing;
 mod expiry;
