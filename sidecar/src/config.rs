@@ -3,6 +3,7 @@
 
 mod access;
 mod listen;
+mod peers;
 mod private;
 mod profiles;
 mod resolver;
@@ -22,6 +23,7 @@ use viewcache_protocol::SecretError;
 
 pub use access::{AccessTerms, TokensFile, TokensFileError, VARIABLES, WrittenTokens};
 pub use listen::DataListen;
+pub use peers::{PeersTerms, WrittenPeers};
 pub use private::Hidden;
 pub use profiles::{Profiles, WrittenProfiles, WrittenTerms};
 pub use resolver::{Asks, ResolverTerms, WrittenResolver};
@@ -48,7 +50,8 @@ pub enum LogFormat {
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Secrets have no flags, which every user of a machine can see, but variables: \
-                  VIEWCACHE_SECRET, VIEWCACHE_READ_TOKEN, VIEWCACHE_ADMIN_TOKEN."
+                  VIEWCACHE_SECRET, VIEWCACHE_READ_TOKEN, VIEWCACHE_ADMIN_TOKEN, \
+                  VIEWCACHE_PEERS_TOKEN."
 )]
 pub struct Cli {
     /// How to run.
@@ -154,6 +157,21 @@ pub struct Written {
     #[arg(long, env = "VIEWCACHE_GRACE", value_name = "TIME")]
     pub grace: Option<Span>,
 
+    /// Management ports of the other cache nodes, such as `http://10.0.0.6:7070`, whose statistics
+    /// are told beside and together with this node's [default: none].
+    #[arg(
+        long = "peers",
+        env = "VIEWCACHE_PEERS",
+        value_name = "URLS",
+        value_delimiter = ','
+    )]
+    #[serde(skip)]
+    pub peer_addresses: Option<Vec<String>>,
+
+    /// They and what is shown to them, in the file.
+    #[arg(skip)]
+    pub peers: WrittenPeers,
+
     /// A file with the filter's configuration, as Envoy has it: by its rules the URLs of downloads
     /// are entities [default: the generic profile for all].
     #[arg(long, env = "VIEWCACHE_FILTER_CONFIG", value_name = "FILE")]
@@ -208,6 +226,8 @@ pub struct Config {
     pub ingest_memory: ByteSize,
     /// How long responses in flight may take to end when the sidecar is asked to stop.
     pub grace: Duration,
+    /// The other cache nodes.
+    pub peers: PeersTerms,
     /// The filter's configuration.
     pub filter: viewcache_filter::config::Config,
     /// The folders that files may be imported from.
@@ -258,7 +278,9 @@ impl Config {
             Some(path) => read(path)?,
             None => Written::default(),
         };
-        let access = AccessTerms::read(&written, &file)?;
+        let mut access = AccessTerms::read(&written, &file)?;
+        let (addresses, token) = (written.peer_addresses, written.peers.token);
+        let peers = file.peers.read(addresses, token, &mut access.warnings)?;
         let egress_text = written
             .egress
             .or(file.egress)
@@ -304,6 +326,7 @@ impl Config {
                 .grace
                 .or(file.grace)
                 .map_or(Duration::from_secs(5), Span::get),
+            peers,
             filter: match written.filter_config.or(file.filter_config) {
                 Some(path) => filter(path)?,
                 None => Default::default(),

@@ -27,6 +27,7 @@ mod notify;
 pub mod origin;
 pub mod pace;
 pub mod pairs;
+pub mod peers;
 pub mod policy;
 pub mod preconditions;
 pub mod quest;

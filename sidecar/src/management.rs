@@ -14,6 +14,7 @@ mod health;
 mod imports;
 mod openapi;
 mod pages;
+mod peers;
 mod policy;
 mod problem;
 mod query;
@@ -69,6 +70,7 @@ fn table() -> Vec<Route> {
         policy::routes(),
         removal::routes(),
         stats::routes(),
+        peers::routes(),
         events::routes(),
         health::routes(),
         openapi::routes(),

@@ -47,6 +47,7 @@ use crate::events::Events;
 use crate::live::{Ended, Judgement, Live, State};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
+use crate::peers::Peers;
 use crate::policy::Policy;
 use crate::resolver::Resolver;
 use crate::roots::Roots;
@@ -162,6 +163,8 @@ pub struct Service {
     writers: Writers,
     /// The way to the origin.
     pub origin: Origin,
+    /// The other cache nodes.
+    pub peers: Peers,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -226,6 +229,7 @@ impl Service {
             counted: Counted::default(),
             events: Arc::default(),
             origin: Origin::new(&config.egress, config.access.secret.as_ref()),
+            peers: Peers::new(&config.peers),
             metrics: Arc::new(Metrics::default()),
             writers,
             store,

@@ -1,10 +1,11 @@
 //! What viewers asked for and what was sent, over the last minute, hour and day. Pure; time is
 //! passed in as seconds since some beginning.
 
+mod report;
+
 use std::collections::HashMap;
 
-use schemars::JsonSchema;
-use serde::Serialize;
+pub use report::{Report, Throughput, WindowReports};
 
 /// So many channels are counted; for one more, that which was active least recently is forgotten.
 pub const MAX_CHANNELS: usize = 256;
@@ -44,58 +45,15 @@ impl Counts {
     }
 
     fn add(&mut self, more: &Self) {
-        self.hits += more.hits;
-        self.partials += more.partials;
-        self.misses += more.misses;
-        self.from_cache += more.from_cache;
-        self.to_viewers += more.to_viewers;
-        self.from_origin += more.from_origin;
-    }
-}
-
-/// Counts with what follows from them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
-#[schemars(rename = "Counts")]
-pub struct Report {
-    /// All requests that the cache was asked for.
-    pub requests: u64,
-    /// Those answered from the store alone.
-    pub hits: u64,
-    /// Those answered in part from the origin.
-    pub partials: u64,
-    /// Those that the origin answered.
-    pub misses: u64,
-    /// Hits of all requests; null without any.
-    pub hit_ratio: Option<f64>,
-    /// Bytes sent to viewers from the store.
-    pub bytes_from_cache: u64,
-    /// Bytes sent to viewers, as far as they passed through here.
-    pub bytes_to_viewers: u64,
-    /// Bytes that came from the origin.
-    pub bytes_from_origin: u64,
-    /// Bytes from the store of all that were sent; null without any.
-    pub byte_hit_ratio: Option<f64>,
-    /// What the origin did not send because of the cache; negative when more was fetched than was
-    /// watched.
-    pub origin_bytes_saved: i64,
-}
-
-impl From<Counts> for Report {
-    fn from(counts: Counts) -> Self {
-        let requests = counts.hits + counts.partials + counts.misses;
-        let ratio = |part: u64, of: u64| (0 < of).then(|| part as f64 / of as f64);
-        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        Self {
-            requests,
-            hits: counts.hits,
-            partials: counts.partials,
-            misses: counts.misses,
-            hit_ratio: ratio(counts.hits, requests),
-            bytes_from_cache: counts.from_cache,
-            bytes_to_viewers: counts.to_viewers,
-            bytes_from_origin: counts.from_origin,
-            byte_hit_ratio: ratio(counts.from_cache, counts.to_viewers),
-            origin_bytes_saved: signed(counts.to_viewers) - signed(counts.from_origin),
+        for (sum, more) in [
+            (&mut self.hits, more.hits),
+            (&mut self.partials, more.partials),
+            (&mut self.misses, more.misses),
+            (&mut self.from_cache, more.from_cache),
+            (&mut self.to_viewers, more.to_viewers),
+            (&mut self.from_origin, more.from_origin),
+        ] {
+            *sum = sum.saturating_add(more);
         }
     }
 }
@@ -178,31 +136,6 @@ impl Default for Windows {
             active_at: 0,
         }
     }
-}
-
-/// Reports over several times.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
-#[schemars(rename = "Windows")]
-pub struct WindowReports {
-    /// The last 60 seconds.
-    pub minute: Report,
-    /// The last 60 minutes.
-    pub hour: Report,
-    /// The last 24 hours.
-    pub day: Report,
-    /// Since the process began.
-    pub total: Report,
-}
-
-/// Bytes a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Throughput {
-    /// Sent to viewers from the store.
-    pub from_cache: u64,
-    /// Come from the origin.
-    pub from_origin: u64,
-    /// Sent to viewers.
-    pub to_viewers: u64,
 }
 
 impl Windows {

@@ -115,12 +115,37 @@ impl Stack {
         if let Some(file) = &self.options.tokens_file {
             args.extend(["--tokens-file".to_owned(), file.display().to_string()]);
         }
+        let variables = self.know_peers(&mut args)?;
         let program = self.checkout.product("viewcache-sidecar")?;
         let name = format!("sidecar-{node}");
-        let mut process = Process::spawn(&name, &program, args, &self.output())?;
+        let mut process = Process::spawn_with(&variables, &name, &program, args, &self.output())?;
         let ready = wait_ready(&mut process, manage, "/readyz").await;
         self.sidecars[node] = Some(process);
         ready
+    }
+
+    /// Has a sidecar know all of them, itself included, by its flags and the variables that come
+    /// back; a configuration of its own may say otherwise.
+    fn know_peers(&self, args: &mut Vec<String>) -> Result<Vec<(String, String)>> {
+        let nodes = &self.ports.nodes;
+        if nodes.len() < 2 || self.options.sidecar_config.is_some() {
+            return Ok(Vec::new());
+        }
+        let peers = nodes.iter().map(|node| reachable(node.manage.address));
+        let peers: Vec<_> = peers.map(|address| format!("http://{address}")).collect();
+        args.extend(["--peers".to_owned(), peers.join(",")]);
+        let Some(file) = &self.options.tokens_file else {
+            return Ok(Vec::new());
+        };
+        let tokens = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        // Either role will do.
+        let token = tokens.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let role = words.next()?;
+            ["read", "admin"].contains(&role).then(|| words.next())?
+        });
+        let variable = |token: &str| ("VIEWCACHE_PEERS_TOKEN".to_owned(), token.to_owned());
+        Ok(token.map(variable).into_iter().collect())
     }
 
     async fn start_envoy(&mut self) -> Result<()> {

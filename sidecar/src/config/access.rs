@@ -11,10 +11,11 @@ use super::{ConfigError, Written};
 use crate::access::{self, Role, TokenError, Tokens};
 
 /// The environment has these too, and no flag does: flags are seen by every user of a machine.
-pub const VARIABLES: [&str; 3] = [
+pub const VARIABLES: [&str; 4] = [
     "VIEWCACHE_SECRET",
     "VIEWCACHE_READ_TOKEN",
     "VIEWCACHE_ADMIN_TOKEN",
+    "VIEWCACHE_PEERS_TOKEN",
 ];
 
 /// The table `[tokens]` of the file, and what the environment adds.
@@ -107,7 +108,7 @@ impl AccessTerms {
         }
         let tells = !file.tokens.read.0.is_empty() || !file.tokens.admin.0.is_empty();
         if let Some(path) = &written.config
-            && (tells || file.secret.is_some())
+            && (tells || file.secret.is_some() || file.peers.token.is_some())
         {
             let exposed = private::exposed(path);
             let exposed = exposed.map_err(|error| unreadable("config", path, &error))?;
@@ -146,7 +147,7 @@ impl AccessTerms {
     }
 }
 
-fn unreadable(field: &'static str, path: &Path, error: &FileError) -> ConfigError {
+pub(super) fn unreadable(field: &'static str, path: &Path, error: &FileError) -> ConfigError {
     ConfigError::Private(format!("{field}: {}: {error}", path.display()))
 }
 
@@ -183,13 +184,14 @@ impl TokensFile {
 impl Written {
     /// With the secrets of the environment. A variable without a text is as if it were not there.
     pub fn with_variables(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let [secret, read, admin] = VARIABLES.map(|name| {
+        let [secret, read, admin, peers] = VARIABLES.map(|name| {
             let text = variable(name).filter(|text| !text.is_empty());
             text.map(Hidden)
         });
         self.secret = secret.or(self.secret);
         self.tokens.read.0.extend(read);
         self.tokens.admin.0.extend(admin);
+        self.peers.token = peers.or(self.peers.token);
         self
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::MinFree;
 use crate::store::{Disk, Store};
@@ -42,7 +42,7 @@ pub(super) struct Room {
 }
 
 /// The room as it is told of, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Disk")]
 pub struct DiskReport {
     /// What segments take.

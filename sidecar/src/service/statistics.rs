@@ -1,14 +1,16 @@
 //! How much is stored, asked for and sent.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Service;
 use super::room::DiskReport;
+use crate::peers::Peer;
 use crate::report::{AT, rfc3339};
 use crate::store::{Class, millis};
 use crate::traffic::{Throughput, Traffic, WindowReports};
@@ -18,6 +20,7 @@ use crate::traffic::{Throughput, Traffic, WindowReports};
 pub(super) struct Counted {
     began: Instant,
     began_at: SystemTime,
+    instance: String,
     latest: Mutex<Latest>,
 }
 
@@ -35,6 +38,8 @@ impl Default for Counted {
         Self {
             began: Instant::now(),
             began_at: SystemTime::now(),
+            // Its keys are random.
+            instance: format!("{:016x}", RandomState::new().hash_one(())),
             latest: Mutex::default(),
         }
     }
@@ -53,7 +58,7 @@ impl Counted {
 }
 
 /// What one of the pools of segments takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pool {
     /// Bytes of disk.
     pub bytes: u64,
@@ -62,7 +67,7 @@ pub struct Pool {
 }
 
 /// The pools of segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Pools")]
 pub struct PoolReports {
     /// Of entities that are not known to be worth keeping.
@@ -74,7 +79,7 @@ pub struct PoolReports {
 }
 
 /// How much is stored, asked for and sent.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     /// When this was so.
     #[schemars(example = AT)]
@@ -82,6 +87,12 @@ pub struct Stats {
     /// When the process began.
     #[schemars(example = AT)]
     pub started_at: String,
+    /// Which viewcache it is.
+    #[schemars(example = &"1.0.0")]
+    pub version: String,
+    /// Tells a node from every other, and from what it was before it was started again.
+    #[schemars(example = &"0123456789abcdef")]
+    pub instance: String,
     /// Entities of which something is stored.
     pub entities: u64,
     /// Who watches.
@@ -104,9 +115,18 @@ pub struct Stats {
     pub disk: DiskReport,
     /// What takes it.
     pub pools: PoolReports,
+    /// The other nodes whose figures are in these sums, as far as they were reached; only when
+    /// `peers` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Vec<Peer>>,
 }
 
 impl Service {
+    /// What tells this node from every other.
+    pub fn instance(&self) -> &str {
+        &self.counted.instance
+    }
+
     /// Counts what came since this was last done.
     pub(super) fn count(&self) {
         let second = self.counted.second();
@@ -143,6 +163,8 @@ impl Service {
         Stats {
             at: rfc3339(millis(SystemTime::now())),
             started_at: rfc3339(millis(self.counted.began_at)),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: self.counted.instance.clone(),
             entities: self.store.entities(),
             viewers: latest.viewers,
             fills: latest.fills,
@@ -157,6 +179,7 @@ impl Service {
                 admitted: pool(Class::Admitted, Some(shares.admitted)),
                 pinned: pool(Class::Pinned, None),
             },
+            nodes: None,
         }
     }
 }

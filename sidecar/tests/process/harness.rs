@@ -253,6 +253,11 @@ impl Sidecar {
         self.data
     }
 
+    /// Where people reach it.
+    pub(crate) const fn manage_address(&self) -> SocketAddr {
+        self.manage
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.running.await.unwrap().unwrap();

@@ -14,6 +14,7 @@ mod management;
 mod open_ended;
 mod origin;
 mod pace;
+mod peers;
 mod quality;
 mod races;
 mod room;

@@ -58,6 +58,21 @@ async fn an_entity_is_decided_stored_and_served_by_one_node() {
         assert_eq!(nodes, 1, "{path}: {on:?}");
     }
 
+    // Each node tells of both.
+    for node in 0..2 {
+        let port = world.stack.manage(node);
+        let all = until("all are counted", SOON, async || {
+            let all = management::json(port, "/v1/stats?peers=true")
+                .await
+                .unwrap();
+            (all["entities"] == paths.len()).then_some(all)
+        });
+        let all = all.await.unwrap();
+        let nodes = all["nodes"].as_array().unwrap().iter();
+        let itself: Vec<_> = nodes.map(|node| node["itself"].as_bool()).collect();
+        assert_eq!(itself, [Some(node == 0), Some(node == 1)], "{all:#}");
+    }
+
     // The loss of a node costs its own entities only.
     world.stack.sidecar(1).kill().await.unwrap();
     for (path, content) in paths.iter().zip(&contents) {

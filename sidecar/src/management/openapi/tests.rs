@@ -282,6 +282,8 @@ async fn what_is_told_is_what_is_described() {
         ("GET", "/v1/imports/{id}", "/v1/imports/1".to_owned()),
         ("GET", "/v1/policy", "/v1/policy".to_owned()),
         ("GET", "/v1/stats", "/v1/stats".to_owned()),
+        ("GET", "/v1/stats", "/v1/stats?peers=true".to_owned()),
+        ("GET", "/v1/peers", "/v1/peers".to_owned()),
         ("GET", "/v1/openapi.json", "/v1/openapi.json".to_owned()),
         ("GET", "/healthz", "/healthz".to_owned()),
         ("GET", "/readyz", "/readyz".to_owned()),
