@@ -5,6 +5,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use strum::VariantArray;
+
 use crate::config::MirrorLimits;
 
 /// So many chunks of one VM may be on their way to the sidecar. It bounds how long a worker that has
@@ -57,6 +59,31 @@ impl Budget {
     }
 }
 
+/// Why a response is not mirrored, or no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
+pub enum Shed {
+    /// The streams of its worker have all the memory that there is.
+    Memory,
+    /// So many of them are mirrored as may be.
+    Streams,
+    /// The sidecar did not hear of its beginning.
+    Begin,
+    /// Envoy did not give its bytes.
+    Unreadable,
+}
+
+impl Shed {
+    /// The token.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Streams => "streams",
+            Self::Begin => "begin",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// One stream's share: the size of its chunks.
 #[derive(Debug)]
 pub struct Lease {
@@ -71,15 +98,21 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The smallest share; `None` when even that does not fit.
-    pub fn start(budget: &Rc<Budget>, limits: MirrorLimits) -> Option<Self> {
-        let bytes = budget.bytes().checked_add(limits.chunk_min)?;
-        if limits.budget < bytes || limits.max_mirrors <= budget.mirrors() {
-            return None;
+    /// The smallest share.
+    ///
+    /// # Errors
+    /// Why even that does not fit.
+    pub fn start(budget: &Rc<Budget>, limits: MirrorLimits) -> Result<Self, Shed> {
+        let bytes = budget.bytes().saturating_add(limits.chunk_min);
+        if limits.budget < bytes {
+            return Err(Shed::Memory);
+        }
+        if limits.max_mirrors <= budget.mirrors() {
+            return Err(Shed::Streams);
         }
         budget.bytes.set(bytes);
         budget.mirrors.set(budget.mirrors().saturating_add(1));
-        Some(Self {
+        Ok(Self {
             budget: Rc::clone(budget),
             limits,
             bytes: limits.chunk_min,
@@ -183,9 +216,9 @@ mod tests {
             assert!(budget.bytes() <= LIMITS.budget);
         }
         assert_eq!(budget.bytes(), 160);
-        assert!(Lease::start(&budget, LIMITS).is_none());
+        assert_eq!(Lease::start(&budget, LIMITS).err(), Some(Shed::Memory));
         leases.pop();
-        assert!(Lease::start(&budget, LIMITS).is_some());
+        assert!(Lease::start(&budget, LIMITS).is_ok());
     }
 
     #[test]
@@ -226,9 +259,9 @@ mod tests {
             ..LIMITS
         };
         let first = Lease::start(&budget, limits);
-        assert!(first.is_some());
-        assert!(Lease::start(&budget, limits).is_none());
+        assert!(first.is_ok());
+        assert_eq!(Lease::start(&budget, limits).err(), Some(Shed::Streams));
         drop(first);
-        assert!(Lease::start(&budget, limits).is_some());
+        assert!(Lease::start(&budget, limits).is_ok());
     }
 }

@@ -1,10 +1,11 @@
 //! What the answers to callouts mean. An answer is its status (none when the callout was reset),
 //! a few header values and a body; none of them can be trusted to be well-formed.
 
+use strum::VariantArray;
 use viewcache_protocol::Decision;
 
 /// Why there is no decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum Failure {
     /// Envoy does not know the cluster.
     Misconfigured,

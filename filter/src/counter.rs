@@ -1,4 +1,12 @@
-//! What the filter counts. Envoy shows each as `wasmcustom.<name>`, summed over all workers.
+//! What the filter counts. Envoy shows each as `wasmcustom.<name>`, summed over all workers; what
+//! has a reason is counted by that as well, as `wasmcustom.<name>_reason.<reason>`.
+
+use strum::VariantArray;
+use viewcache_protocol::DeclineReason;
+
+use crate::budget::Shed;
+use crate::callout::Failure;
+use crate::profile::BypassReason;
 
 /// One counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +85,104 @@ impl Counter {
             Self::MirroredBytes => "viewcache.mirrored_bytes",
         }
     }
+
+    /// What is counted.
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::Heartbeat => {
+                "One a second from each worker and from the main thread; a rate that falls means that the filter has died there"
+            }
+            Self::Remembered => {
+                "Requests routed as hits without asking, by a decision that was remembered"
+            }
+            Self::Hit => "Decisions `hit`; the remembered ones are not among them",
+            Self::Partial => "Decisions `partial`",
+            Self::Miss => "Decisions `miss`",
+            Self::Bypass => "Requests for which the cache was not consulted",
+            Self::DecideFailure => "Decisions that could not be had",
+            Self::Failover => "Routed requests that the origin answered",
+            Self::MirrorStarted => "Responses whose mirroring began",
+            Self::MirrorShed => {
+                "Responses whose mirroring did not begin, or ended with it, for want of memory or takers"
+            }
+            Self::MirrorPaused => {
+                "Times that a response's bytes began to be left out, until the sidecar had caught up"
+            }
+            Self::MirrorDeclined => "Responses that must not be stored",
+            Self::ChunkSent => "Chunks on their way to the sidecar",
+            Self::ChunkLost => "Chunks that it did not take",
+            Self::MirroredBytes => "Bytes in the chunks that were sent",
+        }
+    }
+}
+
+/// Why something was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Why the cache was not consulted.
+    Bypass(BypassReason),
+    /// Why a decision could not be had.
+    DecideFailure(Failure),
+    /// Why a response must not be stored.
+    MirrorDeclined(DeclineReason),
+    /// Why a response is not mirrored, or no more.
+    MirrorShed(Shed),
+}
+
+impl Reason {
+    /// Every reason, in the order of [`Reason::index`].
+    pub fn all() -> impl Iterator<Item = Self> {
+        let bypass = BypassReason::VARIANTS.iter().copied().map(Self::Bypass);
+        let failures = Failure::VARIANTS.iter().copied();
+        let declines = DeclineReason::VARIANTS.iter().copied();
+        let sheds = Shed::VARIANTS.iter().copied();
+        bypass
+            .chain(failures.map(Self::DecideFailure))
+            .chain(declines.map(Self::MirrorDeclined))
+            .chain(sheds.map(Self::MirrorShed))
+    }
+
+    /// How many there are.
+    pub const COUNT: usize = Self::SHEDS.saturating_add(Shed::VARIANTS.len());
+
+    const FAILURES: usize = BypassReason::VARIANTS.len();
+    const DECLINES: usize = Self::FAILURES.saturating_add(Failure::VARIANTS.len());
+    const SHEDS: usize = Self::DECLINES.saturating_add(DeclineReason::VARIANTS.len());
+
+    /// Its place among all.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Bypass(reason) => reason as usize,
+            Self::DecideFailure(failure) => Self::FAILURES.saturating_add(failure as usize),
+            Self::MirrorDeclined(reason) => Self::DECLINES.saturating_add(reason as usize),
+            Self::MirrorShed(shed) => Self::SHEDS.saturating_add(shed as usize),
+        }
+    }
+
+    /// The counter of all such reasons.
+    pub const fn counter(self) -> Counter {
+        match self {
+            Self::Bypass(_) => Counter::Bypass,
+            Self::DecideFailure(_) => Counter::DecideFailure,
+            Self::MirrorDeclined(_) => Counter::MirrorDeclined,
+            Self::MirrorShed(_) => Counter::MirrorShed,
+        }
+    }
+
+    /// The token.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass(reason) => reason.as_str(),
+            Self::DecideFailure(failure) => failure.as_str(),
+            Self::MirrorDeclined(reason) => reason.as_str(),
+            Self::MirrorShed(shed) => shed.as_str(),
+        }
+    }
+
+    /// The metric's name. Envoy's configuration makes a label of what follows the last dot.
+    pub fn name(self) -> String {
+        [self.counter().name(), "_reason.", self.as_str()].concat()
+    }
 }
 
 #[cfg(test)]
@@ -95,11 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn every_counter_is_in_the_readme() {
-        let readme = include_str!("../../README.md");
-        for counter in Counter::ALL {
-            let row = format!("| `wasmcustom.{}` |", counter.name());
-            assert!(readme.contains(&row), "{row}");
+    fn all_reasons_are_in_the_order_of_their_places() {
+        for (at, reason) in Reason::all().enumerate() {
+            assert_eq!(reason.index(), at, "{reason:?}");
         }
+        assert_eq!(Reason::all().count(), Reason::COUNT);
+        let bypass = Reason::Bypass(BypassReason::NoCache);
+        assert_eq!(bypass.name(), "viewcache.bypass_reason.no-cache");
     }
 }

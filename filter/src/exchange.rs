@@ -18,7 +18,7 @@ use viewcache_protocol::{
 use crate::budget::{Budget, Lease};
 use crate::callout::Failure;
 use crate::config::Config;
-use crate::counter::Counter;
+use crate::counter::{Counter, Reason};
 use crate::head::{RequestHead, ResponseHead};
 use crate::profile::{self, BypassReason};
 use crate::remembered::Recalled;
@@ -191,7 +191,7 @@ impl Exchange {
                 ask(request, origin, only_if_cached, effects)
             }
             Err(reason) => {
-                effects.push(Effect::Count(Counter::Bypass));
+                effects.push(Effect::CountBy(Reason::Bypass(reason)));
                 let note = Note::from(reason);
                 match profile::changed(&self.config, head) {
                     Some(key) => State::Changing(note, key),
@@ -329,7 +329,7 @@ fn refuse(effects: &mut Vec<Effect>) -> State {
 }
 
 fn failed(failure: Failure, effects: &mut Vec<Effect>) -> State {
-    effects.push(Effect::Count(Counter::DecideFailure));
+    effects.push(Effect::CountBy(Reason::DecideFailure(failure)));
     effects.push(Effect::Resume);
     State::Passing(Note {
         forward: Forward::Bypass,

@@ -6,6 +6,7 @@ mod query;
 mod template;
 mod youtube;
 
+use strum::VariantArray;
 use viewcache_protocol::{
     Allowance, CacheControl, Conditions, DecideRequest, EntityKey, Forward, OriginRequest, Profile,
     RangeError, RangeSpec, Selecting, Wanted,
@@ -19,7 +20,7 @@ pub use template::Template;
 pub use youtube::versionless;
 
 /// Why the cache is not consulted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum BypassReason {
     /// A method other than GET and HEAD.
     Method,

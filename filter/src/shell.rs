@@ -300,6 +300,7 @@ impl Stream {
                 let _ = self.tell(&Step::End.path(fill), &node, &end);
             }
             Effect::Count(counter) => self.metrics.add(counter, 1),
+            Effect::CountBy(reason) => self.metrics.add_by(reason),
         }
         None
     }

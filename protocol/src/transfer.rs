@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use crate::cache_control::{CacheControl, governing};
 use crate::content_range::ContentRange;
@@ -50,7 +51,7 @@ pub struct Transfer {
 }
 
 /// Why a response is not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeclineReason {
     /// A status other than 200 and 206.

@@ -5,7 +5,7 @@ use viewcache_protocol::{
 };
 
 use crate::callout::{Answer, Failure};
-use crate::counter::Counter;
+use crate::counter::{Counter, Reason};
 use crate::head::{RequestHead, ResponseHead};
 use crate::mirror::Source;
 use crate::remembered::Recalled;
@@ -115,4 +115,6 @@ pub enum Effect {
     },
     /// Count.
     Count(Counter),
+    /// Count what has a reason.
+    CountBy(Reason),
 }

@@ -3,8 +3,9 @@
 use viewcache_protocol::{ChunkHead, End, EntityKey, FillId, GenerationId, Outcome};
 
 use super::effect::{Effect, Event};
+use crate::budget::Shed;
 use crate::callout::Answer;
-use crate::counter::Counter;
+use crate::counter::{Counter, Reason};
 use crate::mirror::{Mirror, Step};
 
 /// A body on its way.
@@ -60,13 +61,9 @@ impl Filling {
                     return None;
                 }
             }
-            // A lost `begin` leaves nobody to take chunks.
-            Event::BeginAnswered(Answer::Lost) | Event::Unreadable => {
-                if self.mirror.active() {
-                    effects.push(Effect::Count(Counter::MirrorShed));
-                }
-                self.mirror.stop();
-            }
+            // It leaves nobody to take chunks.
+            Event::BeginAnswered(Answer::Lost) => self.shed(Shed::Begin, effects),
+            Event::Unreadable => self.shed(Shed::Unreadable, effects),
             Event::BeginAnswered(answer) => {
                 let step = self.mirror.begun(answer);
                 effects.extend(step.map(|step| self.effect(step)));
@@ -86,6 +83,13 @@ impl Filling {
             Event::Request(_) | Event::Recalled(_) | Event::Decided(_) | Event::Response(_) => {}
         }
         Some(self)
+    }
+
+    fn shed(&mut self, shed: Shed, effects: &mut Vec<Effect>) {
+        if self.mirror.active() {
+            effects.push(Effect::CountBy(Reason::MirrorShed(shed)));
+        }
+        self.mirror.stop();
     }
 
     fn count_pauses(&mut self, effects: &mut Vec<Effect>) {

@@ -7,8 +7,8 @@ use viewcache_protocol::{
 
 use super::effect::Effect;
 use super::filling::{Filling, unused};
-use crate::budget::Lease;
-use crate::counter::Counter;
+use crate::budget::{Lease, Shed};
+use crate::counter::{Counter, Reason};
 use crate::head::ResponseHead;
 use crate::mirror::Mirror;
 
@@ -36,7 +36,7 @@ impl Granted {
     pub(super) fn answered(
         self,
         head: &ResponseHead,
-        lease: impl FnOnce() -> Option<Lease>,
+        lease: impl FnOnce() -> Result<Lease, Shed>,
         effects: &mut Vec<Effect>,
     ) -> Option<Filling> {
         let Self {
@@ -71,7 +71,7 @@ impl Granted {
         let transfer = match judged {
             Ok(transfer) => transfer,
             Err(reason) => {
-                effects.push(Effect::Count(Counter::MirrorDeclined));
+                effects.push(Effect::CountBy(Reason::MirrorDeclined(reason)));
                 effects.push(annotate(false, Some(reason.as_str())));
                 // What a condition or an unsatisfiable range got says nothing of the entity.
                 let outcome = match status {
@@ -88,8 +88,18 @@ impl Granted {
             return None;
         }
         let generation = transfer.generation.id(key.profile(), &fill.to_string());
-        let mirror = Mirror::new(transfer.range, lease());
-        if mirror.active() {
+        let (lease, shed) = match lease() {
+            Ok(lease) => (Some(lease), None),
+            Err(shed) => (None, Some(shed)),
+        };
+        let mirror = Mirror::new(transfer.range, lease);
+        if let Some(shed) = shed {
+            // Nobody has to wait for a fill that does not come; what is delivered is still told at
+            // the end.
+            effects.push(Effect::CountBy(Reason::MirrorShed(shed)));
+            effects.push(annotate(false, Some("shed")));
+            effects.push(unused(fill, key.clone(), Outcome::Abandoned));
+        } else {
             effects.push(Effect::Count(Counter::MirrorStarted));
             effects.push(annotate(true, None));
             let begin = Begin {
@@ -102,12 +112,6 @@ impl Granted {
                 origin: Some(origin),
             };
             effects.push(Effect::Begin { fill, begin });
-        } else {
-            // Nobody has to wait for a fill that does not come; what is delivered is still told at
-            // the end.
-            effects.push(Effect::Count(Counter::MirrorShed));
-            effects.push(annotate(false, Some("shed")));
-            effects.push(unused(fill, key.clone(), Outcome::Abandoned));
         }
         let open_ended = transfer.open_ended;
         Some(Filling::new(

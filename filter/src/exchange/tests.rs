@@ -157,10 +157,11 @@ fn annotate(value: &str) -> Effect {
 fn a_bypass_says_why() {
     let check = |more: &[(&str, &[u8])], value: &str| {
         let mut script = Script::new();
-        assert_eq!(
-            script.on(Event::Request(&get(more))),
-            [Effect::Count(Counter::Bypass)]
-        );
+        let effects = script.on(Event::Request(&get(more)));
+        let [Effect::CountBy(Reason::Bypass(reason))] = effects[..] else {
+            panic!("{effects:?}");
+        };
+        assert!(value.ends_with(reason.as_str()), "{reason:?} {value}");
         assert!(!script.exchange.waiting());
         assert_eq!(script.on(Event::Response(&ten())), [annotate(value)]);
         script.assert_over();
@@ -315,7 +316,10 @@ fn every_failure_to_decide_is_a_miss_without_mirroring() {
         let effects = script.on(Event::Decided(Err(failure)));
         assert_eq!(
             effects,
-            [Effect::Count(Counter::DecideFailure), Effect::Resume]
+            [
+                Effect::CountBy(Reason::DecideFailure(failure)),
+                Effect::Resume
+            ]
         );
         let expect = annotate(&format!("viewcache; fwd=bypass; detail={detail}"));
         assert_eq!(script.on(Event::Response(&ten())), [expect]);

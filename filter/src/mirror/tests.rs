@@ -16,7 +16,7 @@ const LIMITS: MirrorLimits = MirrorLimits {
 
 fn mirror(start: u64, end: u64) -> (Rc<Budget>, Mirror) {
     let budget = Rc::new(Budget::default());
-    let lease = Lease::start(&budget, LIMITS);
+    let lease = Lease::start(&budget, LIMITS).ok();
     (
         budget,
         Mirror::new(ByteRange::new(start, end).unwrap(), lease),
@@ -301,7 +301,7 @@ mod properties {
             let budget = Rc::new(Budget::default());
             let limits = MirrorLimits { chunk_max, ..LIMITS };
             let range = ByteRange::from_len(start, len).unwrap();
-            let mut mirror = Mirror::new(range, Lease::start(&budget, limits));
+            let mut mirror = Mirror::new(range, Lease::start(&budget, limits).ok());
             let mut host = Host::default();
             let (mut at, mut stored, mut lossy) = (start, 0, false);
             for happening in script {

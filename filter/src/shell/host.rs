@@ -11,7 +11,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 use viewcache_protocol::{PROTOCOL_VERSION, header};
 
-use crate::counter::Counter;
+use crate::counter::{Counter, Reason};
 use crate::head::Fields;
 
 /// What a JSON body is announced by.
@@ -120,14 +120,19 @@ pub(super) fn tick_every(period: Duration) {
     let _ = hostcalls::set_tick_period(period);
 }
 
+/// A counter, and what is to be added to it: a call of the host's for each event would cost more
+/// than the event.
+struct Pending {
+    /// The host's number of it.
+    id: Option<u32>,
+    count: Cell<usize>,
+}
+
 /// The host's numbers of the metrics.
 #[derive(Default)]
 pub(super) struct Metrics {
-    /// In the order of [`Counter::ALL`].
-    counters: Vec<Option<u32>>,
-    /// What is to be added to each: a call of the host's for each event would cost more than the
-    /// event.
-    pending: Cell<[usize; Counter::ALL.len()]>,
+    /// In the order of [`Counter::ALL`], and then of [`Reason::all`].
+    counters: Vec<Pending>,
     /// How many streams are being mirrored, over all workers.
     mirrors: Option<u32>,
 }
@@ -135,28 +140,40 @@ pub(super) struct Metrics {
 impl Metrics {
     /// Defines them all; the host knows a metric of the same name as the same.
     pub(super) fn define() -> Self {
-        let define = |kind, name| hostcalls::define_metric(kind, name).ok();
-        let counter = |counter: Counter| define(MetricType::Counter, counter.name());
+        let define = |kind, name: &str| hostcalls::define_metric(kind, name).ok();
+        let counter = |name: &str| Pending {
+            id: define(MetricType::Counter, name),
+            count: Cell::new(0),
+        };
+        let counters = Counter::ALL.into_iter().map(|c| counter(c.name()));
+        let reasons = Reason::all().map(|reason| counter(&reason.name()));
         Self {
-            counters: Counter::ALL.into_iter().map(counter).collect(),
-            pending: Cell::default(),
+            counters: counters.chain(reasons).collect(),
             mirrors: define(MetricType::Gauge, "viewcache.mirrors"),
         }
     }
 
     /// Adds to a counter; the host hears of it at the next flush.
     pub(super) fn add(&self, counter: Counter, n: usize) {
-        let mut pending = self.pending.get();
-        if let Some(pending) = pending.get_mut(counter as usize) {
-            *pending = pending.saturating_add(n);
+        self.add_at(counter as usize, n);
+    }
+
+    /// Adds one to the counter of a reason, and to that of all of its kind.
+    pub(super) fn add_by(&self, reason: Reason) {
+        self.add(reason.counter(), 1);
+        self.add_at(Counter::ALL.len().saturating_add(reason.index()), 1);
+    }
+
+    fn add_at(&self, place: usize, n: usize) {
+        if let Some(Pending { count, .. }) = self.counters.get(place) {
+            count.set(count.get().saturating_add(n));
         }
-        self.pending.set(pending);
     }
 
     /// Tells the host.
     pub(super) fn flush(&self) {
-        let pending = self.pending.take();
-        for (id, n) in self.counters.iter().zip(pending) {
+        for Pending { id, count } in &self.counters {
+            let n = count.take();
             if 0 < n {
                 increment(*id, i64::try_from(n).unwrap_or(i64::MAX));
             }

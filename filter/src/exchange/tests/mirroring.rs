@@ -5,6 +5,7 @@ use viewcache_protocol::{ByteRange, DeclineReason, End};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::*;
+use crate::budget::Shed;
 use crate::mirror::Source;
 
 fn ended(delivered: Option<(u64, u64)>, outcome: Outcome) -> Effect {
@@ -106,7 +107,7 @@ fn what_must_not_be_stored_is_declined() {
         let mut script = Script::granted(ForwardToken::UriMiss, &[]);
         let detail = reason.as_str();
         let expect = [
-            Effect::Count(Counter::MirrorDeclined),
+            Effect::CountBy(Reason::MirrorDeclined(reason)),
             annotate(&format!("viewcache; fwd=uri-miss; detail={detail}")),
             ended(None, Outcome::Declined(reason)),
         ];
@@ -189,7 +190,7 @@ fn without_memory_only_what_passes_is_told() {
     let mut script = Script::granted(ForwardToken::UriMiss, &[]);
     let other = Lease::start(&script.budget, script.exchange.config.mirror);
     let expect = [
-        Effect::Count(Counter::MirrorShed),
+        Effect::CountBy(Reason::MirrorShed(Shed::Streams)),
         annotate("viewcache; fwd=uri-miss; detail=shed"),
         ended(None, Outcome::Abandoned),
     ];
@@ -203,7 +204,8 @@ fn without_memory_only_what_passes_is_told() {
 
 #[test]
 fn the_sidecar_can_end_the_mirroring() {
-    const SHED: Effect = Effect::Count(Counter::MirrorShed);
+    const UNHEARD: Effect = Effect::CountBy(Reason::MirrorShed(Shed::Begin));
+    const UNREADABLE: Effect = Effect::CountBy(Reason::MirrorShed(Shed::Unreadable));
     let check = |answers: &[(Event<'_>, &[Effect])]| {
         let mut script = Script::filling();
         for (event, expect) in answers {
@@ -215,9 +217,9 @@ fn the_sidecar_can_end_the_mirroring() {
         script.assert_over();
     };
     check(&[(Event::BeginAnswered(Answer::Stop), &[])]);
-    check(&[(Event::BeginAnswered(Answer::Lost), &[SHED])]);
+    check(&[(Event::BeginAnswered(Answer::Lost), &[UNHEARD])]);
     check(&[(Event::ChunkAnswered(Answer::Stop), &[])]);
-    check(&[(Event::Unreadable, &[SHED])]);
+    check(&[(Event::Unreadable, &[UNREADABLE])]);
 }
 
 #[test]
