@@ -9,7 +9,7 @@ mod youtube;
 use strum::VariantArray;
 use viewcache_protocol::{
     Allowance, CacheControl, Conditions, DecideRequest, EntityKey, Forward, OriginRequest, Profile,
-    RangeError, RangeSpec, Selecting, Wanted,
+    RangeError, RangeSpec, Selecting, Wanted, header,
 };
 
 use crate::config::Config;
@@ -173,7 +173,17 @@ pub fn identify(config: &Config, head: &RequestHead) -> Result<DecideRequest, By
         conditions,
         selecting,
         channel: channel(config, fields),
+        request_id: request_id(fields),
     })
+}
+
+/// As Envoy names the request. A viewer may have made it up, so it is kept short.
+fn request_id(fields: &Fields) -> Option<String> {
+    const MAX_LEN: usize = 128;
+    let value = fields.first(header::REQUEST_ID)?;
+    let value = std::str::from_utf8(value).ok()?;
+    let fits = value.len() <= MAX_LEN && value.bytes().all(|b| b.is_ascii_graphic());
+    fits.then(|| value.to_owned())
 }
 
 /// The channel that a trusted front-end names; text that cannot be one names none.
@@ -191,7 +201,13 @@ pub fn origin(head: &RequestHead, wanted: &Wanted) -> OriginRequest {
         let value = head.fields.first(name)?;
         String::from_utf8(value.to_vec()).ok()
     };
-    let field = |name: &str| Some((name.to_owned(), text(name)?));
+    let field = |name: &str| {
+        let value = match name {
+            header::REQUEST_ID => request_id(&head.fields),
+            _ => text(name),
+        };
+        Some((name.to_owned(), value?))
+    };
     OriginRequest {
         authority: text(":authority").unwrap_or_default(),
         path: wanted

@@ -45,3 +45,7 @@ pub const HANDBACK: &str = "x-viewcache-handback";
 /// On every answer that the sidecar gives to a viewer, removed by the filter; without it a routed
 /// request was answered by the origin after a fail-over.
 pub const SERVED: &str = "x-viewcache-served";
+
+/// Not one of ours: Envoy's name for a request, which its access log has too. Viewers may have sent
+/// it, and the origin may see it.
+pub const REQUEST_ID: &str = "x-request-id";

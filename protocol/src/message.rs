@@ -54,6 +54,10 @@ pub struct DecideRequest {
     /// The channel that the entity's video belongs to, as a trusted front-end says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// [`header::REQUEST_ID`], for the log. On a routed request it stands in its own header fields,
+    /// on a `begin` in those of [`OriginRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// A GET without conditions.
@@ -65,6 +69,7 @@ impl From<Wanted> for DecideRequest {
             conditions: Conditions::default(),
             selecting: Selecting::default(),
             channel: None,
+            request_id: None,
         }
     }
 }

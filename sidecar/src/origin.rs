@@ -73,6 +73,8 @@ pub struct Asker {
     authority: HeaderValue,
     path: String,
     headers: HeaderMap,
+    /// As Envoy names the request, if it does.
+    request_id: Option<HeaderValue>,
 }
 
 impl Asker {
@@ -87,10 +89,15 @@ impl Asker {
             let lines = headers.get_all(name).iter().cloned();
             lines.map(move |value| (HeaderName::from_static(name), value))
         });
+        Self::with(authority, path, kept.collect())
+    }
+
+    fn with(authority: HeaderValue, path: String, mut headers: HeaderMap) -> Self {
         Self {
+            request_id: headers.remove(header::REQUEST_ID),
             authority,
             path,
-            headers: kept.collect(),
+            headers,
         }
     }
 
@@ -99,15 +106,29 @@ impl Asker {
     pub fn told(request: &OriginRequest, selecting: &Selecting) -> Option<Self> {
         let fields = request.fields.iter();
         let fields = fields.map(|(name, value)| (&name[..], &value[..]));
-        let header = |(name, value): (&str, &str)| {
+        let field = |(name, value): (&str, &str)| {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
             Some((name, HeaderValue::from_str(value).ok()?))
         };
-        Some(Self {
-            authority: HeaderValue::from_str(&request.authority).ok()?,
-            path: Some(request.path.clone()).filter(|path| path.starts_with('/'))?,
-            headers: fields.chain(selecting.iter()).filter_map(header).collect(),
-        })
+        Some(Self::with(
+            HeaderValue::from_str(&request.authority).ok()?,
+            Some(request.path.clone()).filter(|path| path.starts_with('/'))?,
+            fields.chain(selecting.iter()).filter_map(field).collect(),
+        ))
+    }
+
+    /// The same for what is done when the request is over, and not in its name.
+    #[must_use]
+    pub fn nameless(self) -> Self {
+        Self {
+            request_id: None,
+            ..self
+        }
+    }
+
+    /// As Envoy names the request, if it does.
+    pub const fn request_id(&self) -> Option<&HeaderValue> {
+        self.request_id.as_ref()
     }
 
     /// As it can be stored: without what only selects an answer.
@@ -212,6 +233,9 @@ impl Origin {
         let mut request = Request::get(format!("{}{}", self.egress, asker.path));
         if let Some(headers) = request.headers_mut() {
             headers.extend(asker.headers.clone());
+            // What the viewer's request is called, so is what it makes us ask.
+            let name = HeaderName::from_static(header::REQUEST_ID);
+            headers.extend(asker.request_id.clone().map(|id| (name, id)));
         }
         request = request
             .header(HOST, &asker.authority)

@@ -233,6 +233,25 @@ fn reasons_map_to_forwards() {
     assert_eq!(BypassReason::Condition.forward(), Forward::Bypass);
 }
 
+#[test]
+fn a_request_keeps_the_name_that_envoy_gives_it() {
+    let check = |value: &[u8], expect: Option<&str>| {
+        let head = head(&[("x-request-id", value)]);
+        let request = identify(&Config::default(), &head).unwrap();
+        assert_eq!(request.request_id.as_deref(), expect);
+        let told = origin(&head, &request.wanted).fields;
+        let told = told.iter().find(|(name, _)| name == "x-request-id");
+        assert_eq!(told.map(|(_, value)| &value[..]), expect);
+    };
+    let usual = "3c0f9b2a-7a4e-4c65-9d1c-5e1b8f7a2d10";
+    check(usual.as_bytes(), Some(usual));
+    check(&[b'a'; 128], Some(&"a".repeat(128)));
+    // What a viewer may have made up.
+    check(&[b'a'; 129], None);
+    check(b"a b", None);
+    check(b"\xff", None);
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 mod properties {
     use proptest::prelude::*;

@@ -132,5 +132,5 @@ pub struct OriginRequest {
 
 impl OriginRequest {
     /// The header fields that go with it, beside those that may select its answer.
-    pub const FIELDS: [&str; 3] = ["authorization", "user-agent", "referer"];
+    pub const FIELDS: [&str; 4] = ["authorization", "user-agent", "referer", header::REQUEST_ID];
 }

@@ -71,7 +71,7 @@ pub(super) fn follow_habit(
         lead: Lead::take(service, live, &mut state, seq, gap),
         snapshot: snapshot.clone(),
         gap,
-        asker: asker.clone(),
+        asker: asker.clone().nameless(),
         despite_store: false,
     };
     drop(state);

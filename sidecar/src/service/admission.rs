@@ -74,7 +74,7 @@ impl Service {
 
     /// A request has come by which the origin can be asked for more of an entity.
     pub fn learn(self: &Arc<Self>, live: &Arc<Live>, asker: Asker) {
-        live.state().learn(asker);
+        live.state().learn(asker.nameless());
         self.offered(live);
         self.tend(live);
     }
