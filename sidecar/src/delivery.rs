@@ -4,6 +4,8 @@
 //! Everything that can go wrong before the response's head is sent becomes a hand-back: Envoy then
 //! asks the origin, and the viewer notices nothing.
 
+mod account;
+mod body;
 mod completer;
 mod found;
 mod hand_back;
@@ -19,16 +21,19 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use viewcache_protocol::{ByteRange, CacheStatus, Conditions, Forward, Selecting, Wanted};
 
+use crate::extents::Extents;
 use crate::live::{self, Live, Next, Snapshot, Spot};
+use crate::metrics::{CameFrom, Served};
 use crate::origin::Asker;
 use crate::pace::Pace;
 use crate::preconditions::{self, Verdict};
 use crate::readers::ReaderId;
 use crate::service::Service;
+use account::{Account, Sent};
+pub use body::Body;
 pub use completer::{Completer, Incomplete};
 use found::{Found, generation};
 pub use hand_back::HandBack;
@@ -37,7 +42,7 @@ use lead::Lead;
 use parts::Parts;
 pub use proof::{Sample, pieces, sample};
 use source::Source;
-pub use source::SourceError;
+pub use source::{Fetched, SourceError};
 use stream::Stream;
 
 /// How long a response may take to its head before it is handed back. The `partial` route in
@@ -93,16 +98,17 @@ impl Viewing {
     }
 
     /// These bytes go to the viewer.
-    fn passed(&self, service: &Arc<Service>, range: ByteRange, stored: bool) {
-        if stored {
-            service.metrics.cache_bytes.inc_by(range.len());
-        }
+    fn passed(&self, service: &Arc<Service>, range: ByteRange, sent: Sent) {
+        let bytes = &service.metrics.viewer_bytes;
+        bytes.add(CameFrom::Cache, sent.cache);
+        bytes.add(CameFrom::Followed, sent.followed);
+        bytes.add(CameFrom::Origin, sent.origin);
         {
             let mut state = self.live.state();
             state.readers.advance(self.id, range.end());
-            state.traffic.passed(range.len(), stored);
+            state.traffic.passed(range.len(), sent.cache);
         }
-        service.delivered(&self.live, &self.viewer, range, stored);
+        service.delivered(&self.live, &self.viewer, range, sent.cache);
         self.live.demand.notify_waiters();
     }
 }
@@ -116,22 +122,24 @@ impl Drop for Viewing {
 
 /// Answers a routed request.
 pub async fn answer(service: &Arc<Service>, ask: Ask, asker: Asker) -> Answer {
-    let answer = match begin(service, &ask, asker).await {
+    let began = Instant::now();
+    let request_id = asker.request_id().cloned();
+    let mut answer = match begin(service, &ask, asker).await {
         Ok(answer) => answer,
         Err(reason) => Answer::HandBack(reason),
     };
     let outcome = match &answer {
         Answer::Body(head, _) | Answer::Empty(head) => head.outcome(),
-        Answer::HandBack(reason) => {
-            tracing::debug!(key = %ask.wanted.key, reason = reason.as_str(), "handed back");
-            reason.as_str()
-        }
+        Answer::HandBack(_) => Served::HandedBack,
     };
-    service
-        .metrics
-        .served
-        .get_or_create(&[("outcome", outcome)])
-        .inc();
+    service.metrics.served.inc(outcome);
+    let key = ask.wanted.key;
+    let account = Account::new(Arc::clone(service), key, request_id, began, outcome);
+    match &mut answer {
+        Answer::Body(_, body) => body.keep(account),
+        Answer::Empty(_) => account.end_empty(),
+        Answer::HandBack(reason) => account.hand_back(*reason),
+    }
     answer
 }
 
@@ -275,7 +283,11 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
         };
         // More failures than these end the response anyway.
         let failures = mpsc::channel(8);
+        let mut fetched = Extents::default();
         if let Some(source) = source {
+            if let Some(range) = ByteRange::new(source.at(), source.end()) {
+                fetched.insert(range);
+            }
             pump::start(service, source, range.start(), failures.0.clone());
         }
         let terms = live.state().terms;
@@ -297,6 +309,9 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             tries: 0,
             failures,
             reading: None,
+            sent: Sent::default(),
+            fetched,
+            is_cut: false,
             _share: share,
         };
         // Read before the head goes out, they go out together.
@@ -304,48 +319,8 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             Next::Stored(_) | Next::Recent(_) if parts.is_none() => Some(stream.frame().await),
             _ => None,
         };
-        let body = Body {
-            first,
-            stream,
-            parts,
-        };
+        let body = Body::new(range, first, stream, parts);
         return Ok(Answer::Body(head, Box::new(body)));
-    }
-}
-
-/// A response's body.
-pub struct Body {
-    /// The frame that is there already.
-    first: Option<Result<Option<Bytes>, Cut>>,
-    stream: Stream,
-    /// What comes after it.
-    parts: Parts,
-}
-
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Body").finish_non_exhaustive()
-    }
-}
-
-impl Body {
-    /// The next bytes; `None` at the end.
-    ///
-    /// # Errors
-    /// [`Cut`] when the rest could not be had.
-    pub async fn frame(&mut self) -> Result<Option<Bytes>, Cut> {
-        if let Some(first) = self.first.take() {
-            return first;
-        }
-        if let Some(bytes) = self.stream.frame().await? {
-            return Ok(Some(bytes));
-        }
-        Ok(self.parts.next().map(|part| {
-            if let Some(range) = part.range {
-                self.stream.turn_to(range);
-            }
-            part.before
-        }))
     }
 }
 

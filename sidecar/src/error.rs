@@ -1,5 +1,6 @@
 //! What can go wrong in a use case, and whose fault it is.
 
+use strum::VariantArray;
 use thiserror::Error;
 use viewcache_protocol::{ByteRange, MessageError};
 
@@ -28,12 +29,12 @@ pub enum Error {
 impl Error {
     /// Whether stored bytes turned out to be damaged or gone.
     pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Damaged(_)))
+        matches!(self, Self::Store(StoreError::Damaged(..)))
     }
 }
 
 /// Why bytes that were offered are not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum Refusal {
     /// More is being written already than the memory for it allows.
     Busy,

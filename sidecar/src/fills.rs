@@ -1,10 +1,13 @@
 //! Leads: who is fetching which bytes of one entity, and who may follow. Pure; time is passed in.
 
+mod role;
+
 use std::time::{Duration, Instant};
 
 use viewcache_protocol::{ByteRange, FillId};
 
 use crate::terms::Terms;
+pub use role::Role;
 
 /// A follower that has waited this long for a mirrored transfer leads ahead of it: such a transfer
 /// runs at its own viewer's pace, which may be slow.
@@ -18,15 +21,6 @@ pub const OVERTAKEN: Duration = Duration::from_millis(500);
 
 /// A lead that has brought no byte for this long has lost its `end` message and is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// Whose transfer it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A viewer's own, copied here by the filter.
-    Mirror,
-    /// The sidecar's.
-    Own,
-}
 
 /// One transfer from the origin, granted or running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -385,6 +379,12 @@ impl Leads {
             Phase::Overtaken { .. } | Phase::Landing { .. } | Phase::Draining => false,
         };
         self.0.iter().filter(alive).count()
+    }
+
+    /// How many of this kind run, be they stalled.
+    pub fn running(&self, kind: Role) -> u64 {
+        let runs = |lead: &&Lead| matches!(lead.phase, Phase::Running { role, .. } if role == kind);
+        self.0.iter().filter(runs).count() as u64
     }
 
     /// Whether a viewer's own transfer is granted or runs, be it stalled.

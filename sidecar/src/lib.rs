@@ -17,6 +17,7 @@ pub mod fills;
 pub mod freshness;
 pub mod imports;
 pub mod itags;
+pub mod journal;
 mod listener;
 pub mod listing;
 pub mod live;

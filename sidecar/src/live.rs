@@ -8,6 +8,7 @@ mod habits;
 mod importing;
 mod judging;
 mod leaving;
+mod mirrored;
 mod stored;
 mod suit;
 mod trouble;
@@ -36,6 +37,7 @@ pub use habits::Habits;
 pub use importing::{Course, Offer};
 pub use judging::{Judgement, Snapshot};
 pub use leaving::{Ended, Leaving};
+pub use mirrored::Mirrored;
 pub use stored::{AGE_STEP, Reading, Segment};
 pub use suit::Suit;
 pub use trouble::Trouble;
@@ -142,8 +144,8 @@ pub struct State {
     pub ended: Vec<Ended>,
     /// Who is fetching.
     pub leads: Leads,
-    /// The viewers of mirrored transfers that were granted.
-    pub mirrors: Vec<(FillId, String)>,
+    /// The mirrored transfers that were granted.
+    pub mirrors: Vec<Mirrored>,
     /// Whether the index is about to be told that it is worth keeping.
     pub proven: bool,
     /// Why it is worth keeping for the sake of another one, if it is.
@@ -188,11 +190,9 @@ pub struct State {
 const WATCHED_RUNS: usize = 256;
 
 impl State {
-    /// Bytes went to a viewer.
-    pub fn delivered(&mut self, range: ByteRange, stored: bool) {
-        if stored {
-            self.record.bytes_from_cache += range.len();
-        }
+    /// Bytes went to a viewer, so many of them from the store.
+    pub fn delivered(&mut self, range: ByteRange, cached: u64) {
+        self.record.bytes_from_cache += cached;
         self.record.watched.insert_bounded(range, WATCHED_RUNS);
         self.dirty = true;
     }
@@ -239,8 +239,8 @@ impl State {
     /// Who watches a mirrored transfer.
     pub fn mirrored_for(&self, fill: FillId) -> Option<&str> {
         let mut mirrors = self.mirrors.iter();
-        let (_, viewer) = mirrors.find(|&&(known, _)| known == fill)?;
-        Some(viewer)
+        let mirrored = mirrors.find(|mirrored| mirrored.fill == fill)?;
+        Some(&mirrored.viewer)
     }
 
     /// The same as long as that matters.
@@ -284,7 +284,7 @@ impl State {
         self.leads.expire(now);
         let leads = &self.leads;
         self.recent.retain_fills(|fill| leads.holds(fill));
-        self.mirrors.retain(|&(fill, _)| leads.holds(fill));
+        self.mirrors.retain(|mirrored| leads.holds(mirrored.fill));
     }
 
     /// Remembers what a viewer asks for, as far as that is known.

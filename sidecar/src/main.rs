@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => logs.with_ansi(false).init(),
-        LogFormat::Json => logs.json().init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
     }
     match start(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 use thiserror::Error;
 use viewcache_protocol::{OwnProfile, Profile};
 
@@ -207,7 +208,7 @@ impl Rules {
 }
 
 /// Why an entity was admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Reason {
     /// The policy admits at once.
     AtOnce,

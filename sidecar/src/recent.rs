@@ -60,6 +60,11 @@ impl Recent {
         })
     }
 
+    /// How many there are.
+    pub fn bytes(&self) -> u64 {
+        self.0.iter().map(|trail| trail.bytes).sum()
+    }
+
     /// The start of the first run after `offset`.
     pub fn next_start(&self, offset: u64) -> Option<u64> {
         let starts = self.0.iter().filter_map(|trail| {

@@ -1,6 +1,7 @@
 //! The use cases: the only place that joins the store, the fills and the policies.
 
 mod admission;
+mod alarms;
 mod catalogue;
 mod completion;
 mod downloads;
@@ -10,6 +11,7 @@ mod fill;
 mod generations;
 mod history;
 mod imports;
+mod levels;
 mod listing;
 mod lower;
 mod memories;
@@ -44,16 +46,17 @@ use crate::catalogue::Channels;
 use crate::config::{Config, Profiles};
 use crate::error::Error;
 use crate::events::Events;
-use crate::live::{Ended, Judgement, Live, State};
-use crate::metrics::Metrics;
+use crate::journal;
+use crate::live::{Ended, Judgement, Live, Mirrored, State};
+use crate::metrics::{Decided, Metrics};
 use crate::origin::Origin;
 use crate::peers::Peers;
 use crate::policy::Policy;
 use crate::resolver::Resolver;
 use crate::roots::Roots;
-use crate::store::{Patience, Store, StoreError, millis};
-use crate::throttle::Throttle;
+use crate::store::{Damage, Patience, Store, StoreError, millis};
 use crate::turnover::Turnover;
+pub use alarms::Alarms;
 use completion::Completions;
 pub use completion::Progress;
 use downloads::Downloads;
@@ -61,7 +64,7 @@ pub use downloads::{Download, ORDER, Phase, Refused, Request};
 pub use evict_asked::{Asked, Freed};
 pub use fill::IngestPermit;
 use history::Histories;
-pub use history::{History, Times};
+pub use history::{Evicted, History, Times};
 use imports::Imports;
 pub use imports::{Import, ImportPhase, ImportRefused, ImportReport};
 pub use listing::{Filter, Totals, VideoFilter, VideoWalk, Walk};
@@ -100,14 +103,12 @@ pub struct Service {
     store: Arc<Store>,
     table: Arc<Table>,
     room: Room,
-    /// The log lines of disks that fail.
-    failures: Throttle,
-    /// Those of bytes that differ from what is stored.
-    conflicts: Throttle,
+    /// What an operator has to know at once.
+    pub alarms: Alarms,
     /// Memory for bytes on their way to the disk, in KiB.
     ingest: Arc<Semaphore>,
-    /// All of it.
-    ingest_most: usize,
+    /// How much that is in bytes when none are.
+    ingest_max: u64,
     /// Bodies whose length is not known yet.
     spools: Spools,
     /// Memory for bytes on their way to viewers.
@@ -190,14 +191,13 @@ impl Service {
         room.look_at_index(&store);
         let policy = store.policy()?.unwrap_or_default();
         let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
-        let ingest_most = kib.min(Semaphore::MAX_PERMITS);
+        let kib = kib.min(Semaphore::MAX_PERMITS);
         Ok(Arc::new(Self {
             room,
-            failures: Throttle::default(),
-            conflicts: Throttle::default(),
+            alarms: Alarms::default(),
             table: Arc::default(),
-            ingest: Arc::new(Semaphore::new(ingest_most)),
-            ingest_most,
+            ingest: Arc::new(Semaphore::new(kib)),
+            ingest_max: (kib as u64) << 10,
             spools: Spools::default(),
             shares: Arc::default(),
             profiles: config.profiles.clone(),
@@ -255,6 +255,7 @@ impl Service {
     /// # Errors
     /// When the store cannot be read; a miss without mirroring to the filter.
     pub async fn decide(self: &Arc<Self>, request: DecideRequest) -> Result<Decision, Error> {
+        let began = Instant::now();
         let live = self
             .selected(&request.wanted.key, &request.selecting)
             .await?;
@@ -279,7 +280,13 @@ impl Service {
                 let grant = grant.then(|| {
                     let fill = self.fill();
                     state.grant(fill, now + GRANT_TTL, &request.selecting);
-                    state.mirrors.push((fill, request.wanted.viewer.clone()));
+                    state.mirrors.push(Mirrored {
+                        fill,
+                        viewer: request.wanted.viewer.clone(),
+                        request_id: request.request_id.clone(),
+                        granted: now,
+                        begun: None,
+                    });
                     let ttl_ms = u64::try_from(GRANT_TTL.as_millis()).unwrap_or(u64::MAX);
                     Grant {
                         fill,
@@ -292,16 +299,37 @@ impl Service {
             }
         };
         drop(state);
-        let label = match &decision {
-            Decision::Hit { .. } => "hit",
-            Decision::Partial => "partial",
-            Decision::Miss { .. } => "miss",
-        };
-        self.metrics
-            .decisions
-            .get_or_create(&[("decision", label)])
-            .inc();
+        self.decided(&live, &request, &decision, began.elapsed());
         Ok(decision)
+    }
+
+    /// Counts, times and tells a decision.
+    fn decided(
+        &self,
+        live: &Live,
+        request: &DecideRequest,
+        decision: &Decision,
+        duration: Duration,
+    ) {
+        let (decided, grant) = match decision {
+            Decision::Hit { .. } => (Decided::Hit, None),
+            Decision::Partial => (Decided::Partial, None),
+            Decision::Miss { grant, .. } => (Decided::Miss, grant.as_ref()),
+        };
+        self.metrics.decisions.inc(decided);
+        self.metrics.decide.observe(duration);
+        if journal::is_detailed() {
+            let line = journal::Decision {
+                entity: live.id,
+                key: &request.wanted.key,
+                range: request.wanted.range.map(|range| range.to_string()),
+                decision: decided.as_str(),
+                fill: grant.map(|grant| grant.fill),
+                duration,
+                request_id: request.request_id.as_deref(),
+            };
+            line.write();
+        }
     }
 
     /// Reads stored bytes, at once when they are in the page cache; what turns out damaged is
@@ -326,7 +354,7 @@ impl Service {
         patience: Patience,
     ) -> Result<bytes::Bytes, StoreError> {
         let reading = live.reading(seq, range, millis(SystemTime::now()));
-        let reading = reading.ok_or(StoreError::Damaged(range))?;
+        let reading = reading.ok_or(StoreError::Damaged(Damage::Unindexed, range))?;
         self.store
             .read(reading.place, range, &reading.parts, patience)
     }
@@ -341,17 +369,16 @@ impl Service {
         let result = self.try_read(live, seq, range, Patience::Wait);
         let place = live.state().place(seq);
         match (&result, place) {
-            (Err(StoreError::Damaged(part)), Some(place)) => {
-                let part = *part;
+            (&Err(StoreError::Damaged(damage, part)), Some(place)) => {
                 if self.drop_pieces(live, place, part) {
-                    tracing::warn!(entity = %live.id, %part, "damaged bytes are dropped");
-                    self.metrics.healed.inc();
+                    self.alarms.damage(live.id, part, damage);
+                    self.metrics.healed.inc(damage);
                     self.remove_husk(live, place, part.start() / place.segment_size);
                 }
             }
-            (Err(StoreError::Damaged(_)), None) | (Ok(_), _) => {}
+            (Err(StoreError::Damaged(..)), None) | (Ok(_), _) => {}
             // The bytes may be good still.
-            (Err(error), _) => tracing::error!(entity = %live.id, %range, %error, "not read"),
+            (Err(error), _) => self.trouble("stored bytes could not be read", error),
         }
         Ok(result?)
     }

@@ -7,6 +7,7 @@
 mod ages;
 mod buffers;
 mod check;
+mod fault;
 mod folder;
 mod handles;
 mod index;
@@ -40,6 +41,7 @@ use viewcache_protocol::{ByteRange, EntityId};
 
 pub use ages::{Aged, Class, Rooms, SegmentId, SegmentRecord};
 pub use check::{Problem, Report, check};
+pub use fault::{Damage, Fault};
 use folder::{format, lock, write_format};
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, Standing, millis};
@@ -115,8 +117,8 @@ pub enum StoreError {
     #[error("index: {0}")]
     Value(#[from] layout::LayoutError),
     /// Stored bytes do not match their checksum, or are gone.
-    #[error("bytes {0} are damaged")]
-    Damaged(ByteRange),
+    #[error("bytes {1} are damaged: {reason}", reason = .0.as_str())]
+    Damaged(Damage, ByteRange),
 }
 
 impl StoreError {

@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How often a line passes at the most.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(10);
 
-/// Lets one line a second pass.
+/// Lets one line pass every ten seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle(Mutex<State>);
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_passes_and_counts_the_others() {
+    fn one_line_passes_at_a_time_and_counts_the_others() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         assert_eq!(throttle.pass_at(now), Some(0));
         assert_eq!(throttle.pass_at(now + EVERY / 2), None);

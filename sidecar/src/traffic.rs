@@ -36,12 +36,10 @@ impl Counts {
         *self == Self::default()
     }
 
-    /// Bytes went to a viewer, `stored` ones from the store.
-    pub const fn passed(&mut self, bytes: u64, stored: bool) {
+    /// Bytes went to a viewer, `cached` of them from the store.
+    pub const fn passed(&mut self, bytes: u64, cached: u64) {
         self.to_viewers += bytes;
-        if stored {
-            self.from_cache += bytes;
-        }
+        self.from_cache += cached;
     }
 
     fn add(&mut self, more: &Self) {
@@ -264,8 +262,8 @@ mod tests {
             from_origin: 500,
             ..Counts::default()
         };
-        counts.passed(300, true);
-        counts.passed(100, false);
+        counts.passed(300, 300);
+        counts.passed(100, 0);
         let report = Report::from(counts);
         assert_eq!((report.requests, report.hit_ratio), (4, Some(0.25)));
         assert_eq!(

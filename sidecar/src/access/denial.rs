@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use thiserror::Error;
 
 use super::Role;
+use crate::metrics::Denied;
 
 /// Why a request is not let in. Each names the field and its value, but for credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -79,16 +80,16 @@ impl Denial {
         }
     }
 
-    /// The token in logs and metric labels.
-    pub const fn as_str(&self) -> &'static str {
+    /// What it is counted as.
+    pub const fn counted(&self) -> Denied {
         match self {
-            Self::NoHost | Self::Host(_) => "host",
-            Self::Origin(_) => "origin",
-            Self::Site(_) => "site",
-            Self::NoToken => "no-token",
-            Self::WrongToken => "wrong-token",
-            Self::Role(_) => "role",
-            Self::ContentType(..) => "content-type",
+            Self::NoHost | Self::Host(_) => Denied::Host,
+            Self::Origin(_) => Denied::Origin,
+            Self::Site(_) => Denied::Site,
+            Self::NoToken => Denied::NoToken,
+            Self::WrongToken => Denied::WrongToken,
+            Self::Role(_) => Denied::Role,
+            Self::ContentType(..) => Denied::ContentType,
         }
     }
 }

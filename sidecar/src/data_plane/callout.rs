@@ -38,10 +38,11 @@ where
         return decide(service, foreign, request).await;
     }
     if request.path.as_str() == INVALIDATE_PATH {
-        return done(match message(request.body).await {
+        let invalidated = match message(request.body).await {
             Ok(message) => service.invalidate(message).await,
             Err(error) => Err(error),
-        });
+        };
+        return done(service, invalidated);
     }
     let step = request
         .path
@@ -85,7 +86,7 @@ where
     };
     match decision {
         Ok(decision) => warp::reply::json(&decision).into_response(),
-        Err(error) => failed(&error),
+        Err(error) => failed(service, &error),
     }
 }
 
@@ -98,7 +99,7 @@ where
         Ok(message) => service.begin(fill, message).await,
         Err(error) => Err(error),
     };
-    done(begun)
+    done(service, begun)
 }
 
 async fn end<S, B>(service: &Arc<Service>, fill: FillId, request: Request<S>) -> Response
@@ -110,7 +111,7 @@ where
         Ok(message) => service.end(fill, message).await,
         Err(error) => Err(error),
     };
-    done(ended)
+    done(service, ended)
 }
 
 async fn chunk<S, B>(service: &Arc<Service>, fill: FillId, request: Request<S>) -> Response
@@ -120,7 +121,7 @@ where
 {
     let head = match ChunkHead::from_headers(|name| text(&request.headers, name)) {
         Ok(head) => head,
-        Err(error) => return failed(&error.into()),
+        Err(error) => return failed(service, &error.into()),
     };
     let length = text(&request.headers, CONTENT_LENGTH.as_str()).and_then(|n| n.parse().ok());
     let Some(length) = length.filter(|&n| 0 < n && n <= MAX_CHUNK) else {
@@ -182,15 +183,18 @@ where
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-fn done(result: Result<(), Error>) -> Response {
+fn done(service: &Service, result: Result<(), Error>) -> Response {
     match result {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => failed(&error),
+        Err(error) => failed(service, &error),
     }
 }
 
-fn failed(error: &Error) -> Response {
-    tracing::warn!(%error, "data port: callout");
+fn failed(service: &Service, error: &Error) -> Response {
+    if let Error::Store(error) = error {
+        service.metrics.store_failures.inc(error.fault());
+    }
+    service.alarms.callout(error);
     let status = match error {
         Error::Message(_) | Error::Json(_) | Error::Length(..) => StatusCode::BAD_REQUEST,
         Error::Store(_) | Error::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,

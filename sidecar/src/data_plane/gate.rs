@@ -9,14 +9,11 @@ use viewcache_protocol::{Secret, header};
 use warp::reply::Response;
 
 use super::{plain, value};
-use crate::metrics::Metrics;
+use crate::metrics::{Denied, Metrics};
 use crate::throttle::Throttle;
 
 /// Where Envoy's health checks ask. They cannot show the secret, and any answer will do for them.
 const HEALTH: &str = "/healthz";
-
-/// What `denied_requests` and the hand-back call it.
-const REASON: &str = "secret";
 
 /// The gate.
 #[derive(Debug)]
@@ -43,8 +40,7 @@ impl Gate {
         }
         let path = request.uri().path();
         if path != HEALTH {
-            let denied = &self.metrics.denied;
-            denied.get_or_create(&[("reason", REASON)]).inc();
+            self.metrics.denied.inc(Denied::Secret);
             if let Some(kept) = self.warnings.pass() {
                 tracing::warn!(path, kept, "data port: secret missing or wrong");
             }
@@ -52,7 +48,7 @@ impl Gate {
         let message = format!("{}: missing or wrong", header::SECRET);
         let mut response = plain(StatusCode::FORBIDDEN, message);
         let headers = response.headers_mut();
-        headers.insert(header::HANDBACK, value(REASON));
+        headers.insert(header::HANDBACK, value(Denied::Secret.as_str()));
         Some(response)
     }
 }

@@ -90,6 +90,7 @@ pub(super) async fn generation(
             Ok(lead) => lead,
             Err(until) => {
                 followed = true;
+                let _follows = service.metrics.follow();
                 // Either way the state is looked at again.
                 let _ = tokio::time::timeout_at(until.min(deadline).into(), changed).await;
                 continue;

@@ -1,7 +1,9 @@
 //! Why a routed request is handed back to Envoy.
 
+use strum::VariantArray;
+
 /// Why a request is given to the origin instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum HandBack {
     /// The origin's answer must not be stored.
     Declined,

@@ -7,6 +7,7 @@ use viewcache_protocol::{ByteRange, CacheStatus, ContentRange, Wanted};
 use super::parts::Parts;
 use crate::freshness;
 use crate::live::Snapshot;
+use crate::metrics::Served;
 
 /// Status and header fields of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,9 +156,13 @@ impl Head {
         self
     }
 
-    /// The metric label.
-    pub const fn outcome(&self) -> &'static str {
-        if self.hit { "hit" } else { "partial" }
+    /// What the request came to.
+    pub const fn outcome(&self) -> Served {
+        if self.hit {
+            Served::Hit
+        } else {
+            Served::Partial
+        }
     }
 }
 

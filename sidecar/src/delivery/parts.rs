@@ -84,6 +84,11 @@ impl Parts {
         self.parts.iter().map(len).sum()
     }
 
+    /// Whether none is to come.
+    pub fn are_over(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// The next one.
     pub fn next(&mut self) -> Option<Part> {
         self.parts.pop_front()

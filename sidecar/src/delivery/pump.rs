@@ -172,6 +172,7 @@ impl Pump {
     async fn run(mut self) -> Result<(), SourceError> {
         let _pumping = self.service.pumping();
         let result = self.pass().await;
+        self.source.close(&result);
         self.flush();
         self.live.state().leads.drain(self.source.lead().fill());
         self.live.changed.notify_waiters();

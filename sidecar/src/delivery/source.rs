@@ -1,6 +1,7 @@
 //! A transfer from the origin that the sidecar leads: asked for, judged, and opened.
 
 mod error;
+mod record;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -19,7 +20,8 @@ use crate::fills::Role;
 use crate::live::{self, Snapshot};
 use crate::origin::{self, Asker, Under};
 use crate::service::Service;
-pub use error::SourceError;
+pub use error::{Fetched, SourceError};
+use record::Record;
 
 /// A running transfer.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(super) struct Source {
     at: u64,
     /// Where the transfer is to end.
     end: u64,
+    /// Until it has brought what it will.
+    record: Option<Box<Record>>,
 }
 
 /// What a request to the origin asks for.
@@ -138,7 +142,7 @@ impl Source {
         let opened = Self::open(service, lead, &question).await;
         opened.inspect_err(|error| {
             if let SourceError::Declined { reason, .. } = error {
-                service.declined(live.id, reason.as_str());
+                service.declined(live.id, *reason);
                 service.decline(&live);
             }
         })
@@ -173,17 +177,38 @@ impl Source {
         lead: Lead,
         question: &Question<'_>,
     ) -> Result<Discovery, SourceError> {
-        let opened = Self::ask(service, lead, question).await;
-        let label = match &opened {
-            Ok(Discovery::Source(_)) => "ok",
-            Ok(Discovery::Same { .. }) => "not-modified",
-            Err(error) => error.label(),
+        let asker = question.asker;
+        let asked = match question.asked.range {
+            Some(RangeSpec::Closed { first, last }) => {
+                ByteRange::new(first, last.saturating_add(1))
+            }
+            _ => None,
         };
-        service
-            .metrics
-            .fetches
-            .get_or_create(&[("result", label)])
-            .inc();
+        let mut record = Record::new(service, &lead, asker, asked);
+        let mut opened = Self::ask(service, lead, question).await;
+        let fetched = match &mut opened {
+            Ok(Discovery::Source(source)) => {
+                record.answered();
+                record.brings(ByteRange::new(source.at, source.end));
+                source.record = Some(Box::new(record));
+                Fetched::Ok
+            }
+            Ok(Discovery::Same { .. }) => {
+                record.answered();
+                record.ends(Fetched::NotModified.as_str());
+                Fetched::NotModified
+            }
+            Err(error) => {
+                record.fails(error);
+                error.fetched()
+            }
+        };
+        service.metrics.fetches.inc(fetched);
+        if let Err(error) = &opened
+            && fetched.is_outage()
+        {
+            service.alarms.origin(asker.authority(), fetched, error);
+        }
         opened
     }
 
@@ -253,6 +278,7 @@ impl Source {
             body: response.into_body(),
             at: bytes.start(),
             end: bytes.end(),
+            record: None,
         }))
     }
 
@@ -281,6 +307,17 @@ impl Source {
         &self.lead
     }
 
+    /// It brings no more: that is what is told of it.
+    pub(super) fn close(&mut self, result: &Result<(), SourceError>) {
+        if let Some(mut record) = self.record.take() {
+            match result {
+                Err(error) => record.fails(error),
+                Ok(()) if self.end <= self.at => record.ends("complete"),
+                Ok(()) => {}
+            }
+        }
+    }
+
     /// The next bytes; `None` at the transfer's end. Nothing is lost when it is dropped.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
         while self.at < self.end {
@@ -295,6 +332,9 @@ impl Source {
             bytes.truncate(left);
             if !bytes.is_empty() {
                 self.at += bytes.len() as u64;
+                if let Some(record) = &mut self.record {
+                    record.brought(bytes.len() as u64);
+                }
                 return Ok(Some(bytes));
             }
         }

@@ -12,8 +12,9 @@ use viewcache_protocol::ByteRange;
 use super::lead::Lead;
 use super::pump::{self, Order};
 use super::source::SourceError;
-use super::{Cut, Viewing};
+use super::{Cut, Sent, Viewing};
 use crate::error::Error;
+use crate::extents::Extents;
 use crate::live::{Live, Next, Snapshot, Spot, State};
 use crate::origin::Asker;
 use crate::pace::Pace;
@@ -40,6 +41,12 @@ pub(super) struct Stream {
     pub(super) tries: u32,
     /// Where they are told.
     pub(super) failures: (mpsc::Sender<SourceError>, mpsc::Receiver<SourceError>),
+    /// What was sent.
+    pub(super) sent: Sent,
+    /// What its own transfers were to bring.
+    pub(super) fetched: Extents,
+    /// Whether it ended before its end.
+    pub(super) is_cut: bool,
     /// Its part of the memory for responses.
     pub(super) _share: StreamShare,
     /// The read that was begun while the frame before it was sent, and its offset.
@@ -56,14 +63,20 @@ impl Stream {
                 Ok(Some(bytes)) => return Ok(Some(bytes)),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(entity = %self.live.id, at = self.at, %error, "a response is cut");
-                    self.service.metrics.cuts.inc();
+                    self.service.metrics.cuts.inc(error.fetched());
+                    self.service.alarms.cut(self.live.id, self.at, &error);
+                    self.is_cut = true;
                     self.end = self.at;
                     return Err(Cut);
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Whether all of its range was sent.
+    pub(super) const fn is_over(&self) -> bool {
+        self.end <= self.at
     }
 
     /// Goes on with another range.
@@ -105,19 +118,20 @@ impl Stream {
         if let Some((gap, lead)) = order {
             self.order(gap, lead, false)?;
         }
-        let until = match next {
+        let (until, follows) = match next {
             Next::Recent(bytes) => return Ok(Some(self.passed(bytes, false))),
             Next::Stored(run_end) => return self.read(run_end).await,
             Next::Fetch(_) => return Ok(None),
-            Next::Follow(until) => until,
+            Next::Follow(until) => (until, Some(self.service.metrics.follow())),
             Next::Gone => match self.revive(now)? {
-                Some(until) => until,
+                Some(until) => (until, None),
                 None => return Ok(None),
             },
         };
         // Either way the state is looked at again.
         let until = until.min(since + self.terms.patience);
         let _ = tokio::time::timeout_at(until.into(), changed).await;
+        drop(follows);
         Ok(None)
     }
 
@@ -139,10 +153,16 @@ impl Stream {
         Lead::take(&self.service, &self.live, state, self.seq, gap)
     }
 
-    fn order(&self, gap: ByteRange, lead: Lead, despite_store: bool) -> Result<(), SourceError> {
+    fn order(
+        &mut self,
+        gap: ByteRange,
+        lead: Lead,
+        despite_store: bool,
+    ) -> Result<(), SourceError> {
         if !self.snapshot.combinable {
             return Err(SourceError::NotCombinable);
         }
+        self.fetched.insert(gap);
         let order = Order {
             lead,
             snapshot: self.snapshot.clone(),
@@ -254,7 +274,9 @@ impl Stream {
         bytes.truncate(left);
         let len = bytes.len() as u64;
         if let Some(passed) = ByteRange::from_len(self.at, len) {
-            self.viewing.passed(&self.service, passed, stored);
+            let sent = Sent::of(passed, stored, &self.fetched);
+            self.viewing.passed(&self.service, passed, sent);
+            self.sent += sent;
         }
         self.at += len;
         self.tries = 0;

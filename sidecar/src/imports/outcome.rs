@@ -2,8 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 use viewcache_protocol::{EntityId, EntityKey};
 
+use crate::metrics::Looked;
 use crate::store::How;
 
 /// What became of a file.
@@ -22,15 +24,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What it is counted as.
+    pub const fn looked(&self) -> Looked {
+        match self {
+            Self::Imported(_) => Looked::Imported,
+            Self::Found => Looked::Found,
+            Self::Known => Looked::Known,
+            Self::Unmatched => Looked::Unmatched,
+            Self::Skipped(_) => Looked::Skipped,
+        }
+    }
+
     /// The word in reports.
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Imported(_) => "imported",
-            Self::Found => "found",
-            Self::Known => "known",
-            Self::Unmatched => "unmatched",
-            Self::Skipped(_) => "skipped",
-        }
+        self.looked().as_str()
     }
 }
 
@@ -67,7 +74,7 @@ pub struct Skip {
 }
 
 /// The reasons for which files are left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, VariantArray)]
 pub enum SkipReason {
     /// Its path can be read in two ways.
     Ambiguous,

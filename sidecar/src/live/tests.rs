@@ -473,8 +473,8 @@ fn a_sequential_viewer_is_read_ahead_for_when_the_operator_says_so() {
 fn watched_bytes_count_once_and_outlive_a_generation_of_the_same_length() {
     let world = World::storing(true, &[(0, 1000)]);
     let mut state = world.live.state();
-    state.delivered(range(0, 100), true);
-    state.delivered(range(50, 150), false);
+    state.delivered(range(0, 100), 100);
+    state.delivered(range(50, 150), 0);
     assert_eq!(state.record.watched.bytes(), 150);
     assert_eq!(state.record.bytes_from_cache, 100);
     state.open(generation(2, true, world.wall));

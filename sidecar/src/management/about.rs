@@ -108,8 +108,8 @@ pub(super) struct Takes {
 pub(super) enum Gives {
     /// JSON of this shape.
     Json(Shape),
-    /// Text of this media type.
-    Text(&'static str),
+    /// Text of one of these media types.
+    Text(&'static [&'static str]),
     /// No content.
     Nothing,
 }
@@ -152,7 +152,7 @@ impl About {
     pub(super) const fn text(
         tag: &'static str,
         summary: &'static str,
-        media: &'static str,
+        media: &'static [&'static str],
     ) -> Self {
         Self::new(tag, summary, 200, Gives::Text(media))
     }

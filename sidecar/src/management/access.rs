@@ -12,7 +12,7 @@ use warp::reply::Response;
 use super::problem::Problem;
 use crate::access::{Denial, Head, Hosts, Tokens, judge};
 use crate::config::TokensFile;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TokensRead};
 use crate::throttle::Throttle;
 
 /// How often it is looked whether the file of the tokens says something else.
@@ -63,8 +63,7 @@ impl Access {
     }
 
     fn note(&self, request: &Request<Incoming>, denial: &Denial) {
-        let denied = &self.metrics.denied;
-        denied.get_or_create(&[("reason", denial.as_str())]).inc();
+        self.metrics.denied.inc(denial.counted());
         // Of a page that asks for the token the first requests have none; all else is worth a line.
         if *denial != Denial::NoToken
             && let Some(kept) = self.warnings.pass()
@@ -99,7 +98,7 @@ impl Access {
                 Err(error) => {
                     let error = error.to_string();
                     if complained.as_ref() != Some(&error) {
-                        self.count_reading("unusable");
+                        self.metrics.token_reads.inc(TokensRead::Unusable);
                         tracing::error!(error, "the tokens from before are kept");
                         complained = Some(error);
                     }
@@ -115,12 +114,7 @@ impl Access {
         tracing::info!(count = tokens.len(), "tokens_file: read again");
         let current = self.tokens.write();
         *current.unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
-        self.count_reading("used");
-    }
-
-    fn count_reading(&self, result: &'static str) {
-        let readings = &self.metrics.token_reads;
-        readings.get_or_create(&[("result", result)]).inc();
+        self.metrics.token_reads.inc(TokensRead::Used);
     }
 }
 

@@ -14,7 +14,7 @@ use super::route::{Answer, Route};
 use crate::events::{Kind, LastId, MAX_SUBSCRIBERS};
 
 pub(super) fn routes() -> Vec<Route> {
-    let about = About::text("events", "What happens, as it does", "text/event-stream");
+    let about = About::text("events", "What happens, as it does", &["text/event-stream"]);
     let about = about.asks(TYPES).heeds(LAST).fails(&[503]).detail(
         "Server-sent events: `event` names the kind, `data` is a JSON object; see What events say. \
          One that has an `id` can be resumed after; what is not known any more is a `reset`.",
@@ -62,7 +62,7 @@ async fn listen(call: Call) -> Answer {
         Some((Ok::<_, Infallible>(frame), hearing))
     });
     let mut response = warp::reply::stream(frames).into_response();
-    let kind = HeaderValue::from_static("text/event-stream");
+    let kind = HeaderValue::from_static(&["text/event-stream"]);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
 }

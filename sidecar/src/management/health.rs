@@ -1,17 +1,19 @@
 //! Whether the process answers and serves, and its metrics.
 
+use hyper::header::ACCEPT;
 use warp::reply::Reply;
 
 use super::about::About;
 use super::call::Call;
 use super::route::{Answer, Route};
+use crate::metrics::Exposition;
 
-/// The media type of OpenMetrics.
-const OPENMETRICS: &str = "application/openmetrics-text";
+/// What Prometheus reads, by what it accepts.
+const EXPOSITIONS: &[&str] = &["text/plain", "application/openmetrics-text"];
 
 pub(super) fn routes() -> Vec<Route> {
-    let about = |summary| About::text("health", summary, "text/plain");
-    let counted = About::text("health", "Metrics, as Prometheus reads them", OPENMETRICS);
+    let about = |summary| About::text("health", summary, &["text/plain"]);
+    let counted = About::text("health", "Metrics, as Prometheus reads them", EXPOSITIONS);
     vec![
         Route::get("/healthz", alive, about("Whether the process answers")),
         Route::get("/readyz", ready, about("Whether it serves")),
@@ -33,7 +35,10 @@ async fn ready(call: Call) -> Answer {
 
 async fn metrics(call: Call) -> Answer {
     call.no_query()?;
-    let kind = format!("{OPENMETRICS}; version=1.0.0; charset=utf-8");
-    let text = call.service.metrics.text();
+    let accept = call.headers.get(ACCEPT);
+    let format = Exposition::accepted(accept.and_then(|value| value.to_str().ok()));
+    let text = call.blocking(move |service| Ok(service.exposition(format)));
+    let text = text.await?;
+    let kind = format.content_type();
     Ok(warp::reply::with_header(text, "content-type", kind).into_response())
 }

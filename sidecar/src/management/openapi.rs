@@ -37,7 +37,7 @@ const IMPORT_ID: &str = "^[0-9]{1,20}$";
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(&super::table()).to_string());
 
 pub(super) fn routes() -> Vec<Route> {
-    let about = About::text("description", "This description", "application/json");
+    let about = About::text("description", "This description", &["application/json"]);
     vec![Route::get("/v1/openapi.json", show, about)]
 }
 
@@ -308,11 +308,13 @@ fn responses(
             answer["content"] = json!({"application/json": {"schema": schema}});
         }
         Gives::Text(media) => {
-            let schema = match media {
-                "application/json" => json!({"type": "object", "additionalProperties": true}),
-                _ => json!({"type": "string"}),
-            };
-            answer["content"] = json!({media: {"schema": schema}});
+            for &media in media {
+                let schema = match media {
+                    "application/json" => json!({"type": "object", "additionalProperties": true}),
+                    _ => json!({"type": "string"}),
+                };
+                answer["content"][media] = json!({"schema": schema});
+            }
         }
         Gives::Nothing => {}
     }

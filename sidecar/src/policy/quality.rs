@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use crate::itags::{self, Kind};
 
@@ -82,7 +83,7 @@ pub enum Wish {
 }
 
 /// Why an entity is not completed that is worth it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Withheld {
     /// It is above the maximum.
     AboveMaximum,

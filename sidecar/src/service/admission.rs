@@ -44,18 +44,18 @@ impl Service {
         Ok(())
     }
 
-    /// These bytes went to a viewer, `stored` ones from the store. An entity of which enough was
+    /// These bytes went to a viewer, so many of them from the store. An entity of which enough was
     /// watched is admitted.
     pub fn delivered(
         self: &Arc<Self>,
         live: &Arc<Live>,
         viewer: &str,
         range: ByteRange,
-        stored: bool,
+        cached: u64,
     ) {
         let worth = {
             let mut state = live.state();
-            state.delivered(range, stored);
+            state.delivered(range, cached);
             state.watch(viewer, range)
         };
         if worth {

@@ -29,6 +29,17 @@ pub(super) const LINGER: Duration = Duration::from_millis(1500);
 /// when they are watched again.
 const MOST: usize = 1024;
 
+/// Whether it is a job's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Others come first.
+    Queued,
+    /// It is fetched.
+    Running,
+    /// Something has gone wrong; it is tried again.
+    Waiting,
+}
+
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -123,13 +134,21 @@ impl Service {
         let jobs = self.completions.jobs();
         let job = jobs.iter().find(|job| job.live.id == id)?;
         Some(Progress {
-            running: job
-                .running
-                .as_ref()
-                .is_some_and(|running| *running.go.borrow()),
+            running: job.is_running(),
             trouble: job.retry.trouble(),
             bytes_per_second: job.speed.get(),
         })
+    }
+
+    /// Of every job, why there is one and whether it is its turn.
+    pub(super) fn turns(&self) -> Vec<(Kind, Turn)> {
+        let turn = |job: &Job| match (job.is_running(), job.retry.trouble()) {
+            (true, _) => Turn::Running,
+            (false, Some(_)) => Turn::Waiting,
+            (false, None) => Turn::Queued,
+        };
+        let jobs = self.completions.jobs();
+        jobs.iter().map(|job| (job.kind, turn(job))).collect()
     }
 
     /// Lets the rests of entities be fetched, those whose turn it is; never ends.

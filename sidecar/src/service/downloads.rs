@@ -16,6 +16,7 @@ use super::Service;
 use crate::completion::Kind;
 use crate::delivery::Incomplete;
 use crate::error::Error;
+use crate::journal::Shown;
 use crate::listing::{By, Place, Sort};
 use crate::live::Live;
 use crate::origin::Asker;
@@ -199,6 +200,12 @@ impl Service {
         Ok(told)
     }
 
+    /// How far they are, without whose turn it is.
+    pub(super) fn download_phases(&self) -> Vec<Phase> {
+        let all = self.downloads.all();
+        all.values().map(|download| download.phase).collect()
+    }
+
     /// What is told of a download; `None` when there is none. Blocks.
     ///
     /// # Errors
@@ -301,7 +308,7 @@ impl Service {
         if let Some(asker) = Asker::told(&download.origin, &Selecting::default()) {
             live.state().learn(asker);
         }
-        tracing::info!(entity = %id, key = %download.key, "download");
+        tracing::info!(entity = %id, key = %Shown(&download.key), "download");
         self.consider(&live);
         self.enqueue(&live, Kind::Download);
         Ok(())

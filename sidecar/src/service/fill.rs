@@ -14,7 +14,9 @@ use super::Service;
 use super::spool::Spool;
 use crate::error::{Error, Refusal};
 use crate::fills::Role;
+use crate::journal;
 use crate::live::Live;
+use crate::metrics::CameFrom;
 use crate::origin::Asker;
 
 /// How long a chunk waits for its `begin`: they travel on different connections.
@@ -52,7 +54,13 @@ impl Service {
 
     /// Whether bytes on their way to the disk take more than half of the memory for them.
     pub(super) fn is_pressed(&self) -> bool {
-        self.ingest.available_permits() < self.ingest_most / 2
+        self.ingest_max / 2 < self.ingest_used()
+    }
+
+    /// How much of it is in use.
+    pub(super) fn ingest_used(&self) -> u64 {
+        let left = (self.ingest.available_permits() as u64) << 10;
+        self.ingest_max.saturating_sub(left)
     }
 
     /// `begin`: the response of a granted fill has come.
@@ -77,6 +85,7 @@ impl Service {
             return Err(Error::Length(complete_length, range));
         }
         let live = self.live(&key).await?;
+        self.answered(&live, fill, range);
         if let Some(asker) = origin.and_then(|origin| Asker::told(&origin, &selecting)) {
             self.learn(&live, asker);
         }
@@ -92,8 +101,49 @@ impl Service {
             },
             selecting,
         );
-        tracing::debug!(entity = %live.id, %fill, %range, "mirroring begins");
         Ok(())
+    }
+
+    /// The origin has begun to answer a viewer whose transfer was granted.
+    pub(super) fn answered(&self, live: &Live, fill: FillId, range: ByteRange) {
+        let mut state = live.state();
+        let mut mirrors = state.mirrors.iter_mut();
+        if let Some(mirrored) = mirrors.find(|mirrored| mirrored.fill == fill) {
+            let waited = mirrored.granted.elapsed();
+            mirrored.begun = Some((waited, range));
+            let first_byte = &self.metrics.origin_first_byte;
+            first_byte.observe(Role::Mirror, waited);
+        }
+    }
+
+    /// Tells of a mirrored transfer that is over.
+    fn tell(&self, live: &Live, fill: FillId, end: &End) {
+        let state = live.state();
+        let mut mirrors = state.mirrors.iter();
+        let mirrored = mirrors.find(|mirrored| mirrored.fill == fill).cloned();
+        drop(state);
+        let duration = mirrored.as_ref().map(|mirrored| mirrored.granted.elapsed());
+        let begun = mirrored.as_ref().and_then(|mirrored| mirrored.begun);
+        if let (Some(_), Some(duration)) = (begun, duration) {
+            self.metrics.origin.observe(Role::Mirror, duration);
+        }
+        let line = journal::Fill {
+            entity: live.id,
+            key: &end.key,
+            fill,
+            role: Role::Mirror,
+            range: begun.map(|(_, range)| range),
+            outcome: match end.outcome {
+                Outcome::Complete => "complete",
+                Outcome::Abandoned => "abandoned",
+                Outcome::Declined(reason) => reason.as_str(),
+            },
+            origin_bytes: end.delivered.map_or(0, ByteRange::len),
+            first_byte: begun.map(|(waited, _)| waited),
+            duration,
+            request_id: mirrored.as_ref().and_then(|m| m.request_id.as_deref()),
+        };
+        line.write();
     }
 
     /// A chunk: stored unless it is stored already. The answer is an offset before which
@@ -124,7 +174,7 @@ impl Service {
             state.record.bytes_from_origin += range.len();
             state.traffic.from_origin += range.len();
             // It went to its viewer as well.
-            state.traffic.passed(range.len(), false);
+            state.traffic.passed(range.len(), 0);
             state.trouble.over();
             if !state.readers.is_empty() {
                 let keep = self.ahead();
@@ -184,8 +234,7 @@ impl Service {
     /// When the store cannot be read.
     pub async fn end(self: &Arc<Self>, fill: FillId, end: End) -> Result<(), Error> {
         let live = self.live(&end.key).await?;
-        let bytes = end.delivered.map_or(0, ByteRange::len);
-        tracing::info!(entity = %live.id, %fill, bytes, outcome = ?end.outcome, "fill ended");
+        self.tell(&live, fill, &end);
         let delivered = end.delivered.map(ByteRange::end);
         {
             let mut state = live.state();
@@ -196,10 +245,11 @@ impl Service {
             state.leads.end(fill, delivered, Instant::now());
         }
         if let Some(range) = end.delivered {
-            self.delivered(&live, &end.viewer, range, false);
+            self.metrics.viewer_bytes.add(CameFrom::Origin, range.len());
+            self.delivered(&live, &end.viewer, range, 0);
         }
         if let Outcome::Declined(reason) = end.outcome {
-            self.declined(live.id, reason.as_str());
+            self.declined(live.id, reason);
             self.decline(&live);
         }
         live.changed.notify_waiters();
@@ -220,6 +270,7 @@ impl Service {
         bytes: Bytes,
         permit: IngestPermit,
     ) -> Result<JoinHandle<Result<(), Refusal>>, Refusal> {
+        let arrived = Instant::now();
         let range = ByteRange::from_len(offset, bytes.len() as u64).ok_or(Refusal::Dead)?;
         let (place, parts) = live.state().reserve(seq, range).ok_or(Refusal::Dead)?;
         let (service, live) = (Arc::clone(self), Arc::clone(live));
@@ -243,6 +294,9 @@ impl Service {
             live.state().dirty = true;
             live.changed.notify_waiters();
             drop(permit);
+            if result.is_ok() {
+                service.metrics.ingest.observe(arrived.elapsed());
+            }
             result
         });
         Ok(stored)
@@ -250,10 +304,10 @@ impl Service {
 
     /// Counts bytes that are not stored.
     pub fn refuse(&self, refusal: Refusal, bytes: u64) {
-        self.metrics
-            .refused
-            .get_or_create(&[("reason", refusal.as_str())])
-            .inc_by(bytes);
+        self.metrics.refused.add(refusal, bytes);
+        if refusal == Refusal::Full {
+            self.alarms.no_room(|| self.room.look(&self.store));
+        }
     }
 
     /// Counts a request answered from the store alone.

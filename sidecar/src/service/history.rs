@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use viewcache_protocol::EntityId;
+use strum::VariantArray;
+use viewcache_protocol::{DeclineReason, EntityId};
 
 use super::Service;
 use crate::error::Refusal;
@@ -20,8 +21,8 @@ use crate::store::{Gone, millis};
 const MOST: usize = 20_000;
 
 /// Why a segment went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evicted {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+pub enum Evicted {
     /// Room was needed.
     Room,
     /// Provisional, or admitted, segments had more than their share.
@@ -35,7 +36,8 @@ pub(super) enum Evicted {
 }
 
 impl Evicted {
-    const fn as_str(self) -> &'static str {
+    /// The token in metric labels and histories.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Room => "room",
             Self::Share => "share",
@@ -125,19 +127,20 @@ impl Service {
                 reason,
             })
         });
-        let evictions = &self.metrics.evictions;
-        evictions.get_or_create(&[("reason", reason)]).inc();
+        self.metrics.evictions.inc(why);
+        self.metrics.evicted_bytes.add(why, bytes);
         self.histories.note(id, |history| {
-            history.evicted.entry(reason).or_default().count(bytes)
+            let times = history.evicted.entry(why.as_str()).or_default();
+            times.count(bytes);
         });
     }
 
     /// A response is not stored.
-    pub fn declined(&self, id: EntityId, reason: &'static str) {
-        let declines = &self.metrics.declines;
-        declines.get_or_create(&[("reason", reason)]).inc();
+    pub fn declined(&self, id: EntityId, reason: DeclineReason) {
+        self.metrics.declines.inc(reason);
         self.histories.note(id, |history| {
-            history.declined.entry(reason).or_default().count(0)
+            let times = history.declined.entry(reason.as_str()).or_default();
+            times.count(0);
         });
     }
 
@@ -157,8 +160,7 @@ impl Service {
         };
         let reason = why.as_str();
         tracing::debug!(entity = %live.id, reason, "not completed");
-        let withheld = &self.metrics.withheld;
-        withheld.get_or_create(&[("reason", reason)]).inc();
+        self.metrics.withheld.inc(why);
         self.histories.note(live.id, |history| {
             history.not_completed.entry(reason).or_default().count(0)
         });

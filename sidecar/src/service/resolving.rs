@@ -6,7 +6,9 @@ use viewcache_protocol::{EntityKey, Profile, Selecting};
 
 use super::Service;
 use crate::catalogue::{Video, is_id, same_version, video_of};
+use crate::journal::Shown;
 use crate::live::Live;
+use crate::metrics::Renewal;
 use crate::origin::Asker;
 use crate::resolver::{Resolved, Resolver};
 use crate::store::StoreError;
@@ -30,31 +32,25 @@ impl Service {
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         tokio::spawn(async move {
             let resolved = resolver.resolve(&video, &itag).await;
-            let label = match resolved {
+            let result = match resolved {
                 Ok(resolved) => service.renewed(&live, &video, resolved),
                 Err(error) => {
                     tracing::warn!(entity = %live.id, %error, "no new URL");
-                    "failed"
+                    Renewal::Failed
                 }
             };
-            let resolved = &service.metrics.resolved;
-            resolved.get_or_create(&[("result", label)]).inc();
+            service.metrics.resolved.inc(result);
         });
     }
 
-    fn renewed(
-        self: &Arc<Self>,
-        live: &Arc<Live>,
-        video: &str,
-        resolved: Resolved,
-    ) -> &'static str {
+    fn renewed(self: &Arc<Self>, live: &Arc<Live>, video: &str, resolved: Resolved) -> Renewal {
         let Ok((key, origin)) = self.named_request(&resolved.url) else {
-            tracing::warn!(entity = %live.id, url = resolved.url, "the new URL is not cached");
-            return "useless";
+            tracing::warn!(entity = %live.id, "the new URL is not cached");
+            return Renewal::Useless;
         };
         if !same_bytes(&live.state().record.key, &key) {
-            tracing::warn!(entity = %live.id, %key, "the new URL is another entity's");
-            return "other";
+            tracing::warn!(entity = %live.id, other = %Shown(&key), "the new URL is another entity's");
+            return Renewal::Other;
         }
         if let Some(asker) = Asker::told(&origin, &Selecting::default()) {
             live.state().asker = Some(asker);
@@ -63,7 +59,7 @@ impl Service {
             self.wake_completions();
         }
         self.described(video, resolved);
-        "renewed"
+        Renewal::Renewed
     }
 
     /// Asks for a URL of another quality of a video, and takes that into memory.
@@ -74,22 +70,18 @@ impl Service {
     ) -> Option<Arc<Live>> {
         let resolver = Arc::clone(self.resolver.as_ref()?);
         let video = video_of(like);
-        let count = |label| {
-            let resolved = &self.metrics.resolved;
-            resolved.get_or_create(&[("result", label)]).inc();
-        };
+        let count = |result| self.metrics.resolved.inc(result);
         let resolved = match resolver.resolve(&video, itag).await {
             Ok(resolved) => resolved,
             Err(error) => {
                 tracing::warn!(video, itag, %error, "no URL of this quality");
-                count("failed");
+                count(Renewal::Failed);
                 return None;
             }
         };
         let Some((key, asker)) = self.quality_at(&resolved.url, like, itag) else {
-            let url = &resolved.url;
-            tracing::warn!(video, itag, url, "the URL is not that of this quality");
-            count("other");
+            tracing::warn!(video, itag, "the URL is not that of this quality");
+            count(Renewal::Other);
             return None;
         };
         let service = Arc::clone(self);
@@ -103,7 +95,7 @@ impl Service {
         };
         live.state().asker = Some(asker);
         tracing::info!(entity = %live.id, video, itag, "a URL of this quality is known");
-        count("found");
+        count(Renewal::Found);
         self.described(&video, resolved);
         Some(live)
     }

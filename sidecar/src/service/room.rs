@@ -109,15 +109,15 @@ pub(super) enum Take {
 
 /// The room at one moment. Pure.
 #[derive(Clone, Copy, Debug)]
-struct Look {
-    used: u64,
+pub(super) struct Look {
+    pub(super) used: u64,
     pending: u64,
     /// How much may be used.
-    limit: u64,
+    pub(super) limit: u64,
     /// How much the disk has left.
-    free: u64,
+    pub(super) free: u64,
     /// How much it must keep.
-    floor: u64,
+    pub(super) floor: u64,
 }
 
 impl Look {
@@ -186,6 +186,11 @@ impl Room {
         self.max - self.max / 32
     }
 
+    /// Bytes of disk that the index takes.
+    pub(super) fn index(&self) -> u64 {
+        self.index.load(Ordering::Relaxed)
+    }
+
     /// Bytes of disk that the segments are counted with.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -199,7 +204,7 @@ impl Room {
         }
     }
 
-    fn look(&self, store: &Store) -> Look {
+    pub(super) fn look(&self, store: &Store) -> Look {
         // Before the file system is asked: what is written in between counts twice, never not.
         let pending = self.pending.load(Ordering::SeqCst);
         // A disk that does not tell is not held against it: writing will tell.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Service;
 
 /// For the frames of responses: the one being sent and the one being read.
-const FRAMES: u64 = 128 << 20;
+pub(super) const FRAMES: u64 = 128 << 20;
 
 /// For what transfers have brought and readers have not taken.
-const AHEAD: u64 = 64 << 20;
+pub(super) const AHEAD: u64 = 64 << 20;
 
 /// So many responses are streamed at once; beyond, requests are handed back to the origin.
 const STREAMS: u64 = 1024;
@@ -48,7 +48,19 @@ impl Drop for PumpShare {
     }
 }
 
+impl Shares {
+    /// Responses that are streamed.
+    pub(super) fn streams(&self) -> u64 {
+        self.streams.load(Ordering::Relaxed)
+    }
+}
+
 impl Service {
+    /// What the frames of responses take at the most: of each, one is sent and one is read.
+    pub(super) fn frames(&self) -> u64 {
+        self.shares.streams() * self.read_size() * 2
+    }
+
     /// A share for one more response; `None` when there are too many.
     pub fn stream_share(&self) -> Option<StreamShare> {
         let before = self.shares.streams.fetch_add(1, Ordering::Relaxed);

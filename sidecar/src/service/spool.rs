@@ -57,6 +57,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Spools {
+    /// How many wait.
+    pub(super) fn len(&self) -> u64 {
+        lock(&self.0).waiting.len() as u64
+    }
+
     pub(super) fn find(&self, fill: FillId) -> Option<Arc<Spool>> {
         lock(&self.0).waiting.get(&fill).cloned()
     }
@@ -158,7 +163,7 @@ impl Service {
             let len = bytes.len() as u64;
             state.record.bytes_from_origin += len;
             state.traffic.from_origin += len;
-            state.traffic.passed(len, false);
+            state.traffic.passed(len, 0);
         }
         let service = Arc::clone(self);
         let written = self.writers.spawn(move || {

@@ -302,10 +302,9 @@ impl Service {
         }
     }
 
-    /// A disk that fails does so for everything: one line a second says so.
+    /// Work of the store's has failed.
     pub(super) fn trouble(&self, what: &'static str, error: &StoreError) {
-        if let Some(others) = self.failures.pass() {
-            tracing::error!(%error, others, "{what}");
-        }
+        self.metrics.store_failures.inc(error.fault());
+        self.alarms.store(what, error);
     }
 }

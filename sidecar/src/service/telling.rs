@@ -142,9 +142,8 @@ impl Service {
 
     /// An entity is worth keeping from now on.
     pub(super) fn admitted(&self, live: &Live, reason: Reason) {
+        self.metrics.admissions.inc(reason);
         let reason = reason.as_str();
-        let admissions = &self.metrics.admissions;
-        admissions.get_or_create(&[("reason", reason)]).inc();
         tracing::debug!(entity = %live.id, reason, "admitted");
         self.events.tell(|| {
             Event::Admitted(Admitted {

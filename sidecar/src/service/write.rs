@@ -169,9 +169,7 @@ impl Service {
         if let Some(first) = differing.next() {
             let pieces = 1 + differing.count() as u64;
             self.metrics.conflicts.inc_by(pieces);
-            if let Some(others) = self.conflicts.pass() {
-                tracing::warn!(entity = %live.id, first = %first.range, pieces, others, "bytes arrive that differ from those stored");
-            }
+            self.alarms.conflict(live.id, first.range, pieces);
         }
     }
 
@@ -184,7 +182,7 @@ impl Service {
             return false;
         };
         if let Err(error) = self.store.update(place, &update) {
-            tracing::error!(entity = %live.id, %range, %error, "damaged bytes stay indexed");
+            self.trouble("damaged bytes stay indexed", &error);
             return false;
         }
         // As long as the state has them, nobody writes there.
@@ -209,7 +207,7 @@ impl Service {
         match self.store.remove_generation(ended.place, &ended.segments) {
             Ok(()) => self.room.release(ended.room),
             // The next start sweeps it.
-            Err(error) => tracing::error!(entity = %live.id, %error, "dead bytes stay"),
+            Err(error) => self.trouble("dead bytes stay", &error),
         }
     }
 }

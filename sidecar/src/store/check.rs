@@ -211,7 +211,7 @@ impl<T: FnMut(&Problem)> Check<'_, T> {
                     .read(place, piece.range, &[piece], Patience::Wait)
                 {
                     Ok(_) => continue,
-                    Err(StoreError::Damaged(_)) => {}
+                    Err(StoreError::Damaged(..)) => {}
                     Err(error) => return Err(error),
                 }
                 match damaged.last_mut() {

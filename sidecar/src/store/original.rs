@@ -14,12 +14,15 @@ use std::os::unix::fs::MetadataExt;
 use rustix::fs::{AtFlags, CWD, copy_file_range, ioctl_ficlone, linkat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 use viewcache_protocol::{ByteRange, EntityId};
 
 use super::{Place, Store, StoreError};
 
 /// How the bytes of an imported file are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// In segment files that share the file's blocks.

@@ -15,7 +15,7 @@ use super::ages::SegmentId;
 use super::buffers::Buffers;
 use super::handles::Handles;
 use super::rows::Checked;
-use super::{Place, StoreError};
+use super::{Damage, Place, StoreError};
 use crate::extents::BLOCK;
 
 #[derive(Debug)]
@@ -181,14 +181,14 @@ impl Segments {
         patience: Patience,
     ) -> Result<Bytes, StoreError> {
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
-            return Err(StoreError::Damaged(range));
+            return Err(StoreError::Damaged(Damage::Unindexed, range));
         };
         let whole = ByteRange::new(first.range.start(), last.range.end());
         let Some(whole) = whole.filter(|whole| whole.covers(range)) else {
-            return Err(StoreError::Damaged(range));
+            return Err(StoreError::Damaged(Damage::Unindexed, range));
         };
         if let Some(pair) = parts.windows(2).find(|pair| !follows(pair[0], pair[1])) {
-            return Err(StoreError::Damaged(pair[1].range));
+            return Err(StoreError::Damaged(Damage::Unindexed, pair[1].range));
         }
         let at = |offset: u64| (offset - whole.start()) as usize;
         let mut buffer = self.buffers.take(whole.len() as usize);
@@ -201,12 +201,12 @@ impl Segments {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // With it went everything that was in it.
                     let segment = place.segment_range(first.range.start());
-                    return Err(StoreError::Damaged(segment));
+                    return Err(StoreError::Damaged(Damage::Missing, segment));
                 }
                 // The file is short.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     let run = ByteRange::new(first.range.start(), last.range.end());
-                    return Err(StoreError::Damaged(run.unwrap_or(range)));
+                    return Err(StoreError::Damaged(Damage::Short, run.unwrap_or(range)));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -214,7 +214,7 @@ impl Segments {
         for part in parts {
             let slice = &bytes[at(part.range.start())..at(part.range.end())];
             if crc32c::crc32c(slice) != part.sum {
-                return Err(StoreError::Damaged(part.range));
+                return Err(StoreError::Damaged(Damage::Checksum, part.range));
             }
         }
         Ok(buffer.freeze().slice(at(range.start())..at(range.end())))

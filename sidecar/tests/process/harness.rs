@@ -1,8 +1,9 @@
 //! A sidecar in this process, spoken to over HTTP.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -212,16 +213,39 @@ impl Sidecar {
         origin: SocketAddr,
         flags: &[&str],
     ) -> (Self, Child) {
+        let flags = [&["--log", "warn"], flags].concat();
+        Self::spawn_to(at, dir, origin, &flags, Stdio::inherit()).await
+    }
+
+    /// One with its log as JSON in a file.
+    pub(crate) async fn spawn_logging(
+        dir: &Path,
+        origin: SocketAddr,
+        flags: &[&str],
+        log: File,
+    ) -> (Self, Child) {
+        let flags = [&["--log-format", "json"], flags].concat();
+        Self::spawn_to(Ipv4Addr::LOCALHOST, dir, origin, &flags, log.into()).await
+    }
+
+    async fn spawn_to(
+        at: Ipv4Addr,
+        dir: &Path,
+        origin: SocketAddr,
+        flags: &[&str],
+        log: Stdio,
+    ) -> (Self, Child) {
         // Free now, and nobody else takes them before the process does.
         let free = || std::net::TcpListener::bind((at, 0))?.local_addr();
         let (mut data, mut manage) = (free().unwrap(), free().unwrap());
         let process = Command::new(env!("CARGO_BIN_EXE_viewcache-sidecar"))
-            .args(["--egress", &format!("http://{origin}"), "--log", "warn"])
+            .args(["--egress", &format!("http://{origin}")])
             .args(["--data-listen", &data.to_string()])
             .args(["--manage-listen", &manage.to_string()])
             .arg("--data-dir")
             .arg(dir)
             .args(flags)
+            .stderr(log)
             .spawn()
             .unwrap();
         data.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -359,6 +383,13 @@ impl Sidecar {
         Listening::new(response.into_body())
     }
 
+    /// What is to be had in a format that is asked for.
+    pub(crate) async fn manage_accepting(&self, path: &str, accept: &str) -> Got {
+        let uri = format!("http://{}{path}", self.manage);
+        let request = Request::get(uri).header("accept", accept);
+        self.get(request.body(Full::default()).unwrap()).await
+    }
+
     /// Changes the policy.
     pub(crate) async fn policy(&self, patch: Value) {
         let got = self.manage_with("PATCH", "/v1/policy", patch.to_string());
@@ -450,21 +481,20 @@ impl Sidecar {
     }
 
     pub(crate) async fn decide(&self, range: &str) -> Decision {
-        self.decide_about(wanted(range)).await
+        self.decide_as(&wanted(range).into()).await
     }
 
     /// The same for another entity.
     pub(crate) async fn decide_at(&self, path: &str) -> Decision {
-        self.decide_about(Wanted {
+        let wanted = Wanted {
             key: key_at(path),
             ..wanted("")
-        })
-        .await
+        };
+        self.decide_as(&wanted.into()).await
     }
 
-    async fn decide_about(&self, wanted: Wanted) -> Decision {
-        let message = DecideRequest::from(wanted);
-        let body = serde_json::to_vec(&message).unwrap();
+    pub(crate) async fn decide_as(&self, message: &DecideRequest) -> Decision {
+        let body = serde_json::to_vec(message).unwrap();
         let got = self
             .get(self.callout("/decide").body(body.into()).unwrap())
             .await;

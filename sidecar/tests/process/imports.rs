@@ -198,7 +198,7 @@ async fn a_file_becomes_an_entity_without_being_copied() {
     assert_eq!(entity["imported"]["proven"], true);
     let admitted = "viewcache_admissions_total{reason=\"import\"}";
     assert_eq!(sidecar.metric(admitted).await, 1);
-    let counted = format!("viewcache_imports_total{{result=\"{how}\"}}");
+    let counted = format!("viewcache_imported_files_total{{how=\"{how}\"}}");
     assert_eq!(sidecar.metric(&counted).await, 1);
     // Once more: nothing is missing.
     let again = import(&sidecar, disk.request(json!({}))).await;

@@ -143,6 +143,12 @@ async fn an_endpoint_gives_a_new_url_and_says_whose_video_it_is() {
         (video["channel"] == "UCr" && video["title"] == "T").then_some(())
     });
     known.await.unwrap();
+    let counted = until("the answer is counted", SOON, async || {
+        let metrics = management::get(world.stack.manage(0), "/metrics").await;
+        let renewed = "viewcache_resolved_total{result=\"renewed\"} 1\n";
+        metrics.ok()?.contains(renewed).then_some(())
+    });
+    counted.await.unwrap();
 }
 
 #[tokio::test]

@@ -2,11 +2,63 @@
 
 use std::time::Duration;
 
+use strum::VariantArray;
 use thiserror::Error;
 use viewcache_protocol::DeclineReason;
 
 use super::super::HandBack;
 use crate::origin::OriginError;
+
+/// What became of a request to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+pub enum Fetched {
+    /// It brings bytes.
+    Ok,
+    /// What is stored is still the entity.
+    NotModified,
+    /// There was no answer.
+    Unreachable,
+    /// None in time.
+    Timeout,
+    /// A status of 500 or more.
+    ServerError,
+    /// Another status that brings no bytes.
+    Refused,
+    /// An answer that must not be stored.
+    Declined,
+    /// Another generation.
+    Changed,
+    /// Without a validator nothing can be asked for in parts.
+    NotCombinable,
+    /// The body ended before its end.
+    Short,
+    /// No byte came for as long as a viewer waits.
+    Late,
+}
+
+impl Fetched {
+    /// The token in logs and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotModified => "not-modified",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::ServerError => "server-error",
+            Self::Refused => "refused",
+            Self::Declined => "declined",
+            Self::Changed => "changed",
+            Self::NotCombinable => "not-combinable",
+            Self::Short => "short",
+            Self::Late => "late",
+        }
+    }
+
+    /// Whether the origin has failed, or the way to it, whatever was asked.
+    pub(in crate::delivery) const fn is_outage(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Timeout | Self::ServerError)
+    }
+}
 
 /// Why a transfer cannot be had, or went no further.
 #[derive(Debug, Error)]
@@ -83,14 +135,20 @@ impl SourceError {
         }
     }
 
-    pub(super) const fn label(&self) -> &'static str {
+    pub(in crate::delivery) const fn fetched(&self) -> Fetched {
         match self {
-            Self::Origin(_) => "unreachable",
-            Self::Declined { .. } => "declined",
-            Self::Changed => "changed",
-            Self::NotCombinable => "not-combinable",
-            Self::Short(_) => "short",
-            Self::Patience => "late",
+            Self::Origin(OriginError::Late) => Fetched::Timeout,
+            Self::Origin(_) => Fetched::Unreachable,
+            Self::Declined { status: 500.., .. } => Fetched::ServerError,
+            Self::Declined {
+                reason: DeclineReason::Status,
+                ..
+            } => Fetched::Refused,
+            Self::Declined { .. } => Fetched::Declined,
+            Self::Changed => Fetched::Changed,
+            Self::NotCombinable => Fetched::NotCombinable,
+            Self::Short(_) => Fetched::Short,
+            Self::Patience => Fetched::Late,
         }
     }
 }

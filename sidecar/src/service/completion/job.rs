@@ -66,6 +66,12 @@ impl Job {
         }
     }
 
+    /// Whether it is fetched just now.
+    pub(super) fn is_running(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| *running.go.borrow())
+    }
+
     /// How it stands now.
     pub(super) fn task(&mut self, fetched_by: &HashSet<(EntityId, Vec<u8>)>, now: Instant) -> Task {
         let wall = millis(SystemTime::now());

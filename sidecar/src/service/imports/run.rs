@@ -245,11 +245,11 @@ pub(super) async fn blocking<T: Send + 'static>(
 impl Metrics {
     /// A file has been looked at.
     fn count_import(&self, outcome: &Outcome) {
-        let result = match outcome {
-            Outcome::Imported(how) => how.as_str(),
-            Outcome::Skipped(skip) => skip.reason.as_str(),
-            outcome => outcome.as_str(),
-        };
-        self.imports.get_or_create(&[("result", result)]).inc();
+        self.imports.inc(outcome.looked());
+        match outcome {
+            Outcome::Imported(how) => self.imported.inc(*how),
+            Outcome::Skipped(skip) => self.import_skips.inc(skip.reason),
+            Outcome::Found | Outcome::Known | Outcome::Unmatched => {}
+        }
     }
 }
