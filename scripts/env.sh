@@ -36,6 +36,11 @@ for viewcache_libclang in "$viewcache_cache/libclang-$LIBCLANG_VERSION"/lib/pyth
 done
 unset viewcache_libclang
 
+# Where setup has put them, because no package is installed on this machine.
+if [ -x "$viewcache_cache/prometheus/bin/promtool" ] && [[ :$PATH: != *:$viewcache_cache/prometheus/bin:* ]]; then
+    export PATH=$PATH:$viewcache_cache/prometheus/bin
+fi
+
 # Is there a prebuilt standard library for the filter's target?
 viewcache_has_wasm_std() {
     compgen -G "$(rustc --print target-libdir --target wasm32-unknown-unknown)/libstd-*.rlib" >/dev/null

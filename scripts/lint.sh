@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The checks that no Rust tool makes: scripts parse, and versions agree.
+# The checks that no Rust tool makes: scripts parse, versions agree, and alerts fire when they
+# should.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$viewcache_root"
@@ -34,6 +35,13 @@ if command -v systemd-analyze >/dev/null; then
     rm -rf "$units"
 else
     echo "no systemd-analyze: deploy/systemd is not checked"
+fi
+
+if command -v promtool >/dev/null; then
+    promtool check config --syntax-only deploy/observability/prometheus.yml >/dev/null || failed=1
+    promtool test rules deploy/observability/alerts_test.yml >/dev/null || failed=1
+else
+    echo "skipped: there is no promtool here to check deploy/observability" >&2
 fi
 
 exit $failed

@@ -295,6 +295,29 @@ players() {
     fi
 }
 
+# Taken out of Debian's package: installed, that would start a service.
+prometheus() {
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        say prometheus "prometheus and promtool, already there"
+        return
+    fi
+    say prometheus "fetching both from Debian's package: they check metrics, alerts and the dashboard"
+    local folder=$viewcache_cache/prometheus
+    rm -rf "$folder" && mkdir -p "$folder"
+    if { command -v dpkg-deb && cd "$folder" && { apt_download prometheus; } &&
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=2 ./usr/bin; } >>"$log" 2>&1; then
+        rm -f "$folder"/prometheus_*.deb
+    else
+        rm -rf "$folder"
+        say prometheus "not available; what it checks is skipped"
+    fi
+    cd "$viewcache_root"
+}
+apt_download() { # package
+    apt-get -o APT::Sandbox::User=root download "$1" && return
+    $sudo apt-get update && apt-get -o APT::Sandbox::User=root download "$1"
+}
+
 # Debian's, which may start a service of its own when it is installed: the bench runs another.
 nginx() {
     if [ ! -x /usr/sbin/nginx ]; then
@@ -348,6 +371,7 @@ if [ "$wanted" = all ]; then
     wasm_bindgen
     openssl
     players
+    prometheus
 fi
 
 if [ $failed != 0 ]; then

@@ -34,6 +34,7 @@ mod lower;
 mod managing;
 mod memory;
 mod pairs;
+mod observability;
 mod partial;
 mod profiles;
 mod quality;
