@@ -18,6 +18,7 @@ put "$CARGO_TARGET_DIR/wasm32-unknown-unknown/wasm/viewcache_filter.wasm" viewca
 # What configurations name, and how much Envoy has to compile.
 sha256sum dist/viewcache.wasm | sed "s|\$| $(wc -c <dist/viewcache.wasm) bytes|"
 put "$CARGO_TARGET_DIR/release/viewcache-sidecar" viewcache-sidecar
+put "$CARGO_TARGET_DIR/release/viewcachectl" viewcachectl
 # The test package's programs: whatever it has.
 for source in tests/src/bin/*; do
     name=$(basename "$source" .rs)

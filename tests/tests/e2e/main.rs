@@ -16,6 +16,7 @@ mod completion;
 mod conditions;
 mod config;
 mod crash;
+mod ctl;
 mod directives;
 mod disconnect;
 mod documents;
