@@ -62,9 +62,11 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// What the program does beside running the sidecar.
+/// What the program does.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Run the sidecar, as without a command.
+    Serve(Box<Written>),
     /// Look whether what is stored agrees with itself, while no sidecar runs.
     ///
     /// Exits with 0 when all of it does, with 1 when something does not (or did not, with

@@ -24,9 +24,11 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    if let Some(Command::Check { data, repair }) = command {
-        return check(&data, repair);
-    }
+    let written = match command {
+        Some(Command::Check { data, repair }) => return check(&data, repair),
+        Some(Command::Serve(written)) => *written,
+        None => written,
+    };
     let check_only = written.check_config;
     // One that is no text is no secret either, and is told so: it must not count as none.
     let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());

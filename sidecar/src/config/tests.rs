@@ -16,6 +16,20 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn to_serve_is_what_it_does_without_a_command() {
+    let parsed = |words: &[&str]| Cli::try_parse_from([&["x"], words].concat());
+    let flags = ["--data-dir", "d", "--max-bytes", "2GiB"];
+    let without = parsed(&flags).unwrap();
+    assert!(without.command.is_none());
+    let with = parsed(&[&["serve"], &flags[..]].concat()).unwrap();
+    let Some(Command::Serve(with)) = with.command else {
+        panic!("not to serve: {with:?}");
+    };
+    assert_eq!(format!("{with:?}"), format!("{:?}", without.written));
+    assert!(parsed(&[&flags[..], &["serve"]].concat()).is_err());
+}
+
+#[test]
 fn a_wrong_value_is_named() {
     let check = |args: &[&str], expect: &str| {
         assert_eq!(Config::new(written(args)).unwrap_err().to_string(), expect);
