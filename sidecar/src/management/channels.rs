@@ -10,7 +10,7 @@ use warp::reply::Reply;
 use super::about::{About, CURSOR, Form, Id, LIMIT, Parameter};
 use super::body::{Kind, document, meaning};
 use super::call::{Call, json, told};
-use super::edit::{merged, permit, tagged};
+use super::edit::{merged, permit, permit_first, tagged};
 use super::pages::Page;
 use super::problem::Problem;
 use super::route::{Answer, Route};
@@ -150,7 +150,7 @@ async fn put(mut call: Call) -> Answer {
             return Err(Problem::within(&document, fault));
         }
         let _editing = service.editing();
-        permit(&headers, service.channel(&id).as_ref())?;
+        permit_first(&headers, service.channel(&id).as_ref())?;
         service.set_channels(&[(&id, Some(&said))])?;
         let response = json(&Said {
             id,
@@ -169,7 +169,7 @@ async fn patch(mut call: Call) -> Answer {
     let stored = call.blocking(move |service| {
         let _editing = service.editing();
         let now = service.channel(&id);
-        permit(&headers, now.as_ref())?;
+        permit_first(&headers, now.as_ref())?;
         let document = merged(&now.unwrap_or_default(), patch)?;
         let said: catalogue::Channel = meaning(&document)?;
         if let Some(fault) = said.fault() {

@@ -48,6 +48,19 @@ pub(super) fn permit(headers: &HeaderMap, now: Option<&impl Serialize>) -> Resul
     }
 }
 
+/// The same of what is shown with its defaults, and so with a tag, before anything is said of it.
+pub(super) fn permit_first<T: Serialize + Default>(
+    headers: &HeaderMap,
+    now: Option<&T>,
+) -> Result<(), Problem> {
+    match now {
+        None if headers.get(IF_MATCH).is_some_and(|tags| tags != "*") => {
+            permit(headers, Some(&T::default()))
+        }
+        now => permit(headers, now),
+    }
+}
+
 /// Whether a condition names what there is. A weak tag names nothing: this is a strong comparison.
 fn matches(condition: &str, now: Option<&str>) -> bool {
     let Some(now) = now else {
@@ -94,6 +107,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_nothing_was_said_of_yet_is_known_by_its_tag() {
+        let check = |value: &str, now: Option<&String>, expect: bool| {
+            let headers = HeaderMap::from_iter([(IF_MATCH, value.parse().unwrap())]);
+            assert_eq!(permit_first(&headers, now).is_ok(), expect, "{value}");
+        };
+        let (nothing, something) = (tag(&String::new()), "said".to_owned());
+        check(&nothing, None, true);
+        check(&nothing, Some(&something), false);
+        check(&tag(&something), None, false);
+        check("*", None, false);
+        check("*", Some(&something), true);
+    }
 
     /// RFC 7396 appendix A, in part.
     #[test]

@@ -9,7 +9,7 @@ use warp::reply::Reply;
 use super::about::{About, COVERAGE, CURSOR, Form, Id, LIMIT, Parameter, SORT};
 use super::body::{Kind, document, meaning};
 use super::call::{Call, json, told};
-use super::edit::{merged, permit, tagged};
+use super::edit::{merged, permit, permit_first, tagged};
 use super::entities::MAX_LISTED;
 use super::pages::{Page, Videos, Wanted, page};
 use super::problem::Problem;
@@ -174,7 +174,7 @@ async fn put(mut call: Call) -> Answer {
             return Err(Problem::within(&document, fault));
         }
         let _editing = service.editing();
-        permit(&headers, service.video(&id)?.as_ref())?;
+        permit_first(&headers, service.video(&id)?.as_ref())?;
         service.set_video(&id, Some(&said))?;
         let response = json(&Said {
             id,
@@ -193,7 +193,7 @@ async fn patch(mut call: Call) -> Answer {
     let stored = call.blocking(move |service| {
         let _editing = service.editing();
         let now = service.video(&id)?;
-        permit(&headers, now.as_ref())?;
+        permit_first(&headers, now.as_ref())?;
         let document = merged(&now.unwrap_or_default(), patch)?;
         let said: catalogue::Video = meaning(&document)?;
         if let Some(fault) = said.fault() {
