@@ -1,11 +1,12 @@
-//! The management port: REST under `/v1`, metrics and health. One file for each resource, each with
-//! its own routes.
+//! The management port: REST under `/v1`, metrics and health, and the dashboard. One file for each
+//! resource, each with its own routes.
 
 mod about;
 mod access;
 mod body;
 mod call;
 mod channels;
+mod dashboard;
 mod downloads;
 mod edit;
 mod entities;
@@ -59,7 +60,7 @@ pub(crate) async fn serve(
     connections::serve("management", Listener::Tcp(listener), guard, routes, stop).await;
 }
 
-/// Every route that there is.
+/// Every route of the API.
 fn table() -> Vec<Route> {
     let resources = [
         entities::routes(),
@@ -82,7 +83,7 @@ fn table() -> Vec<Route> {
 fn routes(
     service: Arc<Service>,
 ) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
-    let routes: Arc<[Route]> = table().into();
+    let routes: Arc<[Route]> = [table(), dashboard::routes()].concat().into();
     let scans = Scans::default();
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()

@@ -28,6 +28,10 @@ pub struct Video {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 62.5)]
     pub duration: Option<f64>,
+    /// The key of one of its entities: what to call it by that has no title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"generic:http://media.test/film.mp4")]
+    pub key: Option<String>,
     /// How many entities there are.
     #[schemars(example = 2)]
     pub entities: u64,
@@ -79,6 +83,7 @@ impl Video {
             title: said.title,
             channel: said.channel,
             duration: said.duration,
+            key: None,
             entities: 0,
             itags: BTreeSet::new(),
             status: None,
@@ -111,6 +116,7 @@ impl Video {
         self.provisional = !record.admitted && (self.provisional || self.entities == 0);
         self.pinned |= record.pinned;
         self.entities += 1;
+        self.key.get_or_insert_with(|| record.key.to_string());
         self.itags
             .extend(record.key.part("itag").map(str::to_owned));
         if let Some(generation) = &record.generation {

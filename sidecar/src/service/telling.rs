@@ -31,6 +31,8 @@ pub struct Doings {
     /// Which entity.
     #[serde(flatten)]
     pub subject: Subject,
+    /// How long it is, as far as is known.
+    pub complete_length: Option<u64>,
     /// Who watches it.
     pub viewers: usize,
     /// Transfers that bring bytes of it.
@@ -115,6 +117,7 @@ impl Service {
             let busy = 0 < present.viewers + present.fills;
             busy.then(|| Doings {
                 subject: Subject::of(&state.record.key),
+                complete_length: length(&state),
                 viewers: present.viewers,
                 fills: present.fills,
                 reading: reading(&state).into_iter().take(PLACES).collect(),
@@ -197,12 +200,16 @@ impl Service {
     }
 }
 
-fn grown(state: &State, ranges: Vec<ByteRange>) -> Event {
+fn length(state: &State) -> Option<u64> {
     let generation = state.record.generation.as_ref();
+    generation.map(|generation| generation.complete_length())
+}
+
+fn grown(state: &State, ranges: Vec<ByteRange>) -> Event {
     Event::Stored(Stored {
         subject: Subject::of(&state.record.key),
         ranges,
         cached_bytes: state.stored.bytes(),
-        complete_length: generation.map(|g| g.complete_length()),
+        complete_length: length(state),
     })
 }
