@@ -284,11 +284,11 @@ openssl() {
 # What some end-to-end tests play viewers with; without one, its tests are skipped.
 players() {
     local program missing=()
-    for program in curl wget aria2c ffmpeg chromium; do
+    for program in curl wget aria2c ffmpeg; do
         command -v "$program" >/dev/null || missing+=("${program/aria2c/aria2}")
     done
     if [ ${#missing[@]} = 0 ]; then
-        say players "curl, wget, aria2, ffmpeg and chromium, already there"
+        say players "curl, wget, aria2 and ffmpeg, already there"
     else
         say players "installing ${missing[*]} by apt: tests play viewers with them"
         apt_install "${missing[@]}" || say players "not available; their tests are skipped"
@@ -316,6 +316,22 @@ prometheus() {
 apt_download() { # package
     apt-get -o APT::Sandbox::User=root download "$1" && return
     $sudo apt-get update && apt-get -o APT::Sandbox::User=root download "$1"
+}
+
+# The dashboard is tested in a browser that a program drives. Debian's, because each is good for
+# the other's version only.
+browser() {
+    if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
+        say browser "chromium and chromedriver, already there"
+        return
+    fi
+    if [ $may_apt = no ]; then
+        missing browser "this user may not use apt: install chromium and chromedriver (Debian: chromium chromium-driver)"
+        return
+    fi
+    say browser "installing chromium and chromium-driver by apt: the dashboard is tested in them"
+    apt_install chromium chromium-driver ||
+        missing browser "install chromium and chromedriver (Debian: chromium chromium-driver)"
 }
 
 # Debian's, which may start a service of its own when it is installed: the bench runs another.
@@ -370,6 +386,7 @@ if [ "$wanted" = all ]; then
     nodejs
     wasm_bindgen
     openssl
+    browser
     players
     prometheus
 fi

@@ -2,6 +2,7 @@
 //! demand. Needs Envoy and the products of `make build`; run by `make e2e`.
 
 mod audience;
+mod browser;
 mod world;
 mod worth;
 
@@ -17,6 +18,7 @@ mod conditions;
 mod config;
 mod crash;
 mod ctl;
+mod dashboard;
 mod directives;
 mod disconnect;
 mod documents;
