@@ -57,6 +57,7 @@ fn every_path_in_the_documents_exists() {
             "protocol/",
             "filter/",
             "sidecar/",
+            "ctl/",
             "envoy/",
             "tests/",
             "scripts/",
