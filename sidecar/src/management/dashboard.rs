@@ -97,7 +97,7 @@ const CONTENT_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action '
 
 /// Not among those that the API's description tells of: they are for browsers.
 pub(super) fn routes() -> Vec<Route> {
-    let about = About::text("dashboard", "A file of the dashboard", HTML);
+    let about = About::text("dashboard", "A file of the dashboard", &[HTML]);
     vec![
         Route::get("/", page, about),
         Route::get("/dashboard/{file}", file, about),

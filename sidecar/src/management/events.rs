@@ -62,7 +62,7 @@ async fn listen(call: Call) -> Answer {
         Some((Ok::<_, Infallible>(frame), hearing))
     });
     let mut response = warp::reply::stream(frames).into_response();
-    let kind = HeaderValue::from_static(&["text/event-stream"]);
+    let kind = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
 }

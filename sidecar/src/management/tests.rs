@@ -96,6 +96,14 @@ impl World {
         self.ask(warp::test::request().path(path)).await
     }
 
+    pub(super) async fn get_with(&self, path: &str, fields: &[(&str, &str)]) -> Got {
+        let request = warp::test::request().path(path);
+        let with = |request: warp::test::RequestBuilder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        self.ask(fields.iter().fold(request, with)).await
+    }
+
     pub(super) async fn call(&self, method: &str, path: &str) -> Got {
         self.ask(warp::test::request().method(method).path(path))
             .await

@@ -17,8 +17,10 @@ use crate::fills::Role;
 pub enum Pool {
     /// Of entities that are not known to be worth keeping.
     Provisional,
-    /// Of all others.
+    /// Of those that are.
     Admitted,
+    /// Of those that stay whatever the room.
+    Pinned,
 }
 
 impl Pool {
@@ -27,6 +29,7 @@ impl Pool {
         match self {
             Self::Provisional => "provisional",
             Self::Admitted => "admitted",
+            Self::Pinned => "pinned",
         }
     }
 }

@@ -5,10 +5,10 @@
 use viewcache_protocol::{ByteRange, EntityId};
 
 use super::room::Look;
-use super::throttle::Throttle;
 use crate::delivery::Fetched;
 use crate::error::Error;
 use crate::store::{Damage, StoreError};
+use crate::throttle::Throttle;
 
 /// One for each kind.
 #[derive(Debug, Default)]
@@ -93,7 +93,6 @@ impl Alarms {
     pub(crate) fn callout(&self, error: &Error) {
         if let Some(others) = self.callouts.pass() {
             let advice = match error {
-                Error::Version(_) => "run the filter and the sidecar of one release",
                 Error::Store(error) => error.fault().advice(),
                 _ => "report it: the filter and the sidecar do not understand each other",
             };

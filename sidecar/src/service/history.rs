@@ -12,6 +12,7 @@ use viewcache_protocol::{DeclineReason, EntityId};
 
 use super::Service;
 use crate::error::Refusal;
+use crate::imports::SkipReason;
 use crate::events::{self, Event, Subject};
 use crate::live::Live;
 use crate::policy::Withheld;
@@ -140,6 +141,15 @@ impl Service {
         self.metrics.declines.inc(reason);
         self.histories.note(id, |history| {
             let times = history.declined.entry(reason.as_str()).or_default();
+            times.count(0);
+        });
+    }
+
+    /// What was imported is not what the origin has.
+    pub(super) fn disowned(&self, id: EntityId) {
+        self.metrics.import_skips.inc(SkipReason::Differs);
+        self.histories.note(id, |history| {
+            let times = history.declined.entry("import-differs").or_default();
             times.count(0);
         });
     }

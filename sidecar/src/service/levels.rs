@@ -7,6 +7,7 @@ use super::shares::{AHEAD, FRAMES};
 use crate::completion::Kind;
 use crate::fills::Role;
 use crate::metrics::{By, Exposition, Levels, Memory, Pool, Stage};
+use crate::store::Class;
 
 impl Service {
     /// Everything that is measured, in this format. Blocks.
@@ -17,11 +18,14 @@ impl Service {
     /// The levels of this moment. Blocks, but for no longer than a look at each entity in memory.
     fn levels(&self) -> Levels {
         let look = self.room.look(&self.store);
-        let provisional = self.store.provisional();
+        let rooms = self.store.rooms();
         let mut levels = Levels {
-            disk_used: By::of(|pool| match pool {
-                Pool::Provisional => provisional,
-                Pool::Admitted => look.used.saturating_sub(provisional),
+            disk_used: By::of(|pool| {
+                rooms.get(match pool {
+                    Pool::Provisional => Class::Provisional,
+                    Pool::Admitted => Class::Admitted,
+                    Pool::Pinned => Class::Pinned,
+                })
             }),
             disk_max: look.limit,
             disk_free: look.free,

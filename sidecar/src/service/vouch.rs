@@ -93,7 +93,7 @@ impl Service {
     /// What was imported is not what the origin has: nobody gets any more of it.
     pub async fn disown(self: &Arc<Self>, live: &Arc<Live>, seq: u64) {
         tracing::warn!(entity = %live.id, "what was imported is not what the origin has");
-        self.declined(live.id, "import-differs");
+        self.disowned(live.id);
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         let removal = move || service.remove(&live, |state| state.lives(seq));
         let removed = tokio::task::spawn_blocking(removal).await;

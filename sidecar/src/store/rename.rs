@@ -37,10 +37,10 @@ impl Store {
                 come.put.push((offset, row.clone()));
             }
             batch.change_rows(old, seq, &gone);
-            batch.remove_entity(old, Some(&loaded.record.key));
+            batch.remove_entity(old, Some(&loaded.record.key))?;
             let mut record = loaded.record.clone();
             record.key = key.clone();
-            batch.put_entity(new, &record);
+            batch.put_entity(new, &record)?;
             batch.change_rows(new, seq, &come);
             for &(number, known) in &loaded.segments {
                 batch.change_segment(segment(old, number), Some(known), None);
