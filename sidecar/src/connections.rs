@@ -63,5 +63,7 @@ pub(crate) async fn serve<G, R, B>(
             }
         });
     }
+    // Whoever comes now is refused at once, and not left waiting where nobody accepts.
+    drop(listener);
     connections.shutdown().await;
 }

@@ -100,7 +100,10 @@ fn every_metric_in_the_documents_is_counted() {
             let units = ["_total", "_bucket", "_sum", "_count"];
             let unit = units.iter().find_map(|unit| name.strip_suffix(unit));
             let bare = unit.unwrap_or(name).trim_start_matches("viewcache_");
-            envoy.contains(&format!("name: {name}\n")) || sidecar.contains(&format!("\"{bare}\""))
+            // Envoy shows the filter's under the same prefix.
+            envoy.contains(&format!("name: {name}\n"))
+                || sidecar.contains(&format!("\"{bare}\""))
+                || filter.contains(&format!("viewcache.{}\"", bare.trim_end_matches("_reason")))
         } else {
             continue;
         };

@@ -30,7 +30,10 @@ fn judged(
     };
     let hosts = Hosts::new([127, 0, 0, 1].into(), &[]);
     let judged = judge(head, &hosts, tokens);
-    judged.map_or_else(|denial| denial.counted().as_str().to_owned(), |()| String::new())
+    judged.map_or_else(
+        |denial| denial.counted().as_str().to_owned(),
+        |()| String::new(),
+    )
 }
 
 #[test]

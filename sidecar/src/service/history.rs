@@ -12,8 +12,8 @@ use viewcache_protocol::{DeclineReason, EntityId};
 
 use super::Service;
 use crate::error::Refusal;
-use crate::imports::SkipReason;
 use crate::events::{self, Event, Subject};
+use crate::imports::SkipReason;
 use crate::live::Live;
 use crate::policy::Withheld;
 use crate::store::{Gone, millis};

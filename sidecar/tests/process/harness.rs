@@ -628,6 +628,16 @@ impl Sidecar {
         Viewer(self.send(self.routed_request(range)).await.into_body())
     }
 
+    /// The same over a connection that holds little on the viewer's side.
+    pub(crate) async fn routed_narrowly(&self, range: &str) -> Viewer {
+        const LITTLE: usize = 64 << 10;
+        let mut connector = HttpConnector::new();
+        connector.set_recv_buffer_size(Some(LITTLE));
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let response = client.request(self.routed_request(range)).await.unwrap();
+        Viewer(response.into_body())
+    }
+
     /// A request for another entity.
     pub(crate) async fn routed_at(&self, path: &str, range: &str) -> Got {
         let wanted = Wanted {

@@ -66,8 +66,8 @@ fn the_service_manager_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn responses_in_flight_have_the_grace_to_end_in() {
-    // More than the sockets between them hold.
-    const N: u64 = 64_000_000;
+    // More than the sidecar's side of a connection holds.
+    const N: u64 = 32_000_000;
     for (grace, whole) in [("30s", true), ("100ms", false)] {
         let dir = tempfile::tempdir().unwrap();
         let script = Script {
@@ -78,7 +78,7 @@ async fn responses_in_flight_have_the_grace_to_end_in() {
         let sidecar = Sidecar::start(dir.path(), origin.addr, &["--grace", grace]).await;
         sidecar.routed("").await;
         sidecar.stored(N).await;
-        let mut viewer = sidecar.routed_slowly("").await;
+        let mut viewer = sidecar.routed_narrowly("").await;
         let mut got = viewer.read(100_000).await;
         let data = sidecar.data();
         let stopped = tokio::spawn(sidecar.stop());
