@@ -37,5 +37,5 @@ async fn every_statistic_that_is_named_is_there() {
             checked += 1;
         }
     }
-    assert!(20 < checked, "only {checked} were found");
+    assert!(10 < checked, "only {checked} were found");
 }
