@@ -2,6 +2,8 @@
 //! files that it names. Each literal that is replaced must be there exactly as often as expected,
 //! so what runs is what is shipped and nothing else.
 
+mod node;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 
 use crate::stack::write_private;
+pub use node::Node;
 
 /// An origin: `http://host[:port]` or `https://host[:port]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,23 +186,58 @@ impl EnvoyConfig {
         self.replace(r#"{"profile": "generic"}"#, json)
     }
 
-    /// The sidecars' data ports, as many as there are.
+    /// The data ports of sidecars on this host, as many as there are.
     pub fn sidecars(&mut self, addresses: &[SocketAddr]) -> Result<&mut Self> {
         if let [only] = addresses {
             let count = self.count(SHIPPED_NODE).max(1);
             return self.replace_all(SHIPPED_NODE, count, Socket(*only));
         }
+        let nodes = addresses.iter().enumerate();
+        let nodes: Vec<_> = nodes
+            .map(|(number, at)| Node::numbered(number, *at))
+            .collect();
+        self.nodes(&nodes)
+    }
+
+    /// The sidecars, wherever they are, each with the name by which its entities find it.
+    pub fn nodes(&mut self, nodes: &[Node]) -> Result<&mut Self> {
         let lines = || self.files.iter().flat_map(|file| file.text.lines());
         let Some(line) = lines().find(|line| line.contains(SHIPPED_NODE)) else {
             bail!("the Envoy configuration has no {SHIPPED_NODE:?}");
         };
         let indent = " ".repeat(line.len() - line.trim_start().len());
-        let shipped = endpoint(&indent, &SHIPPED_NODE, 0, "");
-        let nodes = addresses.iter().enumerate();
-        let all: String = nodes
-            .map(|(node, address)| endpoint(&indent, &Socket(*address), node, ""))
-            .collect();
+        let shipped = endpoint(&indent, &SHIPPED_NODE, "node-0", "");
+        let all = nodes.iter().map(|Node { name, host, port }| {
+            let address = format!("{{address: \"{host}\", port_value: {port}}}");
+            endpoint(&indent, &address, name, "")
+        });
+        let all: String = all.collect();
         self.replace(&shipped, all)
+    }
+
+    /// The egress listener forwards for those who show the secret, and refuses all others.
+    pub fn guard_egress(&mut self, secret: &str) -> Result<&mut Self> {
+        let shown = format!(
+            "headers: [{{name: x-viewcache-secret, string_match: {{exact: \"{secret}\"}}}}]"
+        );
+        let open = "              - match: {prefix: \"/\"}\n                route:\n";
+        let guarded =
+            format!("              - match: {{prefix: \"/\", {shown}}}\n                route:\n");
+        self.replace(open, guarded)?;
+        // Where the listener's only route ends.
+        let end = "                    num_retries: 1\n          http_filters:\n";
+        let refused = "                    num_retries: 1\n              \
+                       - match: {prefix: \"/\"}\n                \
+                         direct_response: {status: 403}\n          http_filters:\n";
+        self.replace(end, refused)
+    }
+
+    /// One more listener, for whoever collects metrics: Envoy's own interface would let them stop
+    /// Envoy, this one shows `/stats/prometheus` and nothing else of it.
+    pub fn stats(&mut self, address: SocketAddr, admin: SocketAddr) -> Result<&mut Self> {
+        let clusters = "\n  clusters:\n";
+        let (listener, cluster) = (stats_listener(address), admin_cluster(admin));
+        self.replace(clusters, format!("\n{listener}{clusters}\n{cluster}"))
     }
 
     /// A server that an example names, on its port 8080.
@@ -281,18 +319,18 @@ pub fn nodes_file(shipped: &Path, nodes: &[(usize, SocketAddr, bool)]) -> Result
                 true => "      health_status: DRAINING\n",
                 false => "",
             };
-            endpoint("    ", &Socket(*address), *node, status)
+            endpoint("    ", &Socket(*address), &format!("node-{node}"), status)
         })
         .collect();
-    config.replace(&endpoint("    ", &SHIPPED_NODE, 0, ""), all)?;
+    config.replace(&endpoint("    ", &SHIPPED_NODE, "node-0", ""), all)?;
     Ok(config.text().to_owned())
 }
 
-fn endpoint(indent: &str, address: &dyn fmt::Display, node: usize, further: &str) -> String {
+fn endpoint(indent: &str, address: &dyn fmt::Display, name: &str, further: &str) -> String {
     format!(
         "{indent}- endpoint: {{address: {{socket_address: {address}}}}}\n\
          {further}\
-         {indent}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: node-{node}}}}}}}\n"
+         {indent}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: {name}}}}}}}\n"
     )
 }
 
@@ -309,6 +347,47 @@ fn transport_socket(host: &str) -> String {
           validation_context:
             trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
             match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: "{host}"}}}}]
+"#
+    )
+}
+
+fn stats_listener(address: SocketAddr) -> String {
+    const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    let address = Socket(address);
+    format!(
+        r#"  - name: stats
+    address: {{socket_address: {address}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": {MANAGER}
+          stat_prefix: stats
+          route_config:
+            name: stats
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {{path: /stats/prometheus, headers: [{{name: ":method", string_match: {{exact: GET}}}}]}}
+                route: {{cluster: admin}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: *router
+"#
+    )
+}
+
+fn admin_cluster(address: SocketAddr) -> String {
+    let address = Socket(address);
+    format!(
+        r#"  - name: admin
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: admin
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {address}}}}}
 "#
     )
 }
@@ -351,6 +430,10 @@ mod tests {
                 .filter("{}")
                 .unwrap()
                 .sidecars(&[address(4), address(5)])
+                .unwrap()
+                .stats(address(6), address(3))
+                .unwrap()
+                .guard_egress("secret")
                 .unwrap();
             config.origin(&origin.parse().unwrap()).unwrap();
             assert!(config.text().contains("hash_key: node-1"));

@@ -8,6 +8,7 @@ pub mod checkout;
 pub mod client;
 pub mod content;
 pub mod demo_origin;
+pub mod envoy;
 pub mod envoy_config;
 pub mod guide;
 pub mod http1;

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::checkout::Checkout;
+use crate::envoy;
 use crate::envoy_config::EnvoyConfig;
 use crate::management;
 use crate::poll::until;
@@ -154,24 +155,9 @@ impl Stack {
         if let Some(keep) = &self.options.keep_envoy_config {
             write_private(keep, config.text()).with_context(|| keep.display().to_string())?;
         }
-        let mut args = vec!["-c".to_owned(), path.display().to_string()];
-        // Several Envoys on one machine would share a memory segment without the first. The
-        // component says, at every start, that `fail_open` is deprecated.
-        args.extend(
-            [
-                "--disable-hot-restart",
-                "-l",
-                "warning",
-                "--component-log-level",
-                "misc:error",
-            ]
-            .map(str::to_owned),
-        );
-        if let Some(workers) = self.options.concurrency {
-            args.extend(["--concurrency".to_owned(), workers.to_string()]);
-        }
-        let program = self.checkout.envoy()?;
         self.ports.admin.release();
+        let args = envoy::arguments(&path, self.options.concurrency);
+        let program = self.checkout.envoy()?;
         let variables = &self.options.envoy_variables;
         let mut process = Process::spawn_with(variables, "envoy", &program, args, &self.output())?;
         let ready = wait_ready(&mut process, self.admin(), "/ready").await;

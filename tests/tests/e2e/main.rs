@@ -8,6 +8,7 @@ mod worth;
 
 mod access;
 mod admission;
+mod alone;
 mod bad_input;
 mod cache_status;
 mod channels;

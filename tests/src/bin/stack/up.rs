@@ -1,34 +1,24 @@
-//! Runs sidecar(s) and Envoy in the foreground until interrupted.
+//! All of it on one host.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::Parser;
 use e2e::envoy_config::OriginUrl;
 use e2e::interrupt::Interrupt;
 use e2e::stack::{Logs, Options, Profile, Stack};
 
+use crate::secret;
+
 /// How often it is looked whether a child has died.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs the cache: sidecars and Envoy with the shipped configuration.
 #[derive(Debug, Parser)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Start all; print one line when it is ready; stop all on SIGINT or SIGTERM.
-    Up(Up),
-}
-
-#[derive(Debug, Parser)]
-struct Up {
+pub(crate) struct Up {
     /// The URL of the origin: http or https, a host, perhaps a port, no path.
     #[arg(long, value_name = "URL")]
     origin: OriginUrl,
@@ -69,41 +59,38 @@ struct Up {
     concurrency: Option<usize>,
 }
 
-// One thread: the children are tied to the life of the thread that starts them.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let Command::Up(up) = Cli::parse().command;
-    let mut interrupt = Interrupt::new()?;
-    let secret = up.secret_file.map(|path| {
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        anyhow::Ok(text.trim().to_owned())
-    });
-    let options = Options {
-        secret: secret.transpose()?,
-        tokens_file: up.tokens_file,
-        profile: up.profile,
-        sidecars: up.sidecars.into(),
-        listen: Some(up.listen),
-        manage: Some(up.manage),
-        data: Some(up.data),
-        max_bytes: up.max_bytes,
-        sidecar_config: up.sidecar_config,
-        keep_envoy_config: up.keep_envoy_config,
-        concurrency: up.concurrency,
-        logs: Logs::Stderr,
-        ..Options::new(up.origin)
-    };
-    let mut stack = tokio::select! {
-        stack = Stack::start(options) => stack?,
-        () = interrupt.received() => return Ok(()),
-    };
-    writeln!(io::stdout(), "{}", stack.ready_line())?;
-    loop {
-        tokio::select! {
-            () = interrupt.received() => return stack.stop().await,
-            () = tokio::time::sleep(LOOK) => {
-                for ended in stack.reap() {
-                    eprintln!("stack: {ended}; the rest goes on");
+impl Up {
+    pub(crate) async fn run(self, mut interrupt: Interrupt) -> Result<ExitCode> {
+        let options = Options {
+            secret: secret(self.secret_file.as_deref())?,
+            tokens_file: self.tokens_file,
+            profile: self.profile,
+            sidecars: self.sidecars.into(),
+            listen: Some(self.listen),
+            manage: Some(self.manage),
+            data: Some(self.data),
+            max_bytes: self.max_bytes,
+            sidecar_config: self.sidecar_config,
+            keep_envoy_config: self.keep_envoy_config,
+            concurrency: self.concurrency,
+            logs: Logs::Stderr,
+            ..Options::new(self.origin)
+        };
+        let mut stack = tokio::select! {
+            stack = Stack::start(options) => stack?,
+            () = interrupt.received() => return Ok(ExitCode::SUCCESS),
+        };
+        writeln!(io::stdout(), "{}", stack.ready_line())?;
+        loop {
+            tokio::select! {
+                () = interrupt.received() => {
+                    stack.stop().await?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                () = tokio::time::sleep(LOOK) => {
+                    for ended in stack.reap() {
+                        eprintln!("stack: {ended}; the rest goes on");
+                    }
                 }
             }
         }
