@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use e2e::demo_origin::DemoOrigin;
+use e2e::interrupt::Interrupt;
 use tokio::net::TcpListener;
 
 /// Serves the files of a folder like a distant video origin.
@@ -27,10 +28,14 @@ struct Cli {
 #[tokio::main]
 async fn main() -> Result<()> {
     let cli = Cli::parse();
+    // The first process of a container is not ended by a signal that it does not catch.
+    let mut interrupt = Interrupt::new()?;
     let listener = TcpListener::bind(cli.listen).await.context(cli.listen)?;
-    Arc::new(DemoOrigin::new(cli.root, cli.latency))
-        .serve(listener)
-        .await
+    let origin = Arc::new(DemoOrigin::new(cli.root, cli.latency));
+    tokio::select! {
+        served = origin.serve(listener) => served,
+        () = interrupt.received() => Ok(()),
+    }
 }
 
 fn millis(text: &str) -> Result<Duration, String> {
