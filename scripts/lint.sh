@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$viewcache_root"
 failed=0
 
-for script in scripts/*.sh scripts/wasm .ci/run demo/make-videos.sh; do
+for script in scripts/*.sh scripts/wasm .ci/run demo/make-videos.sh deploy/probe deploy/make-keys; do
     bash -n "$script" || failed=1
 done
 
@@ -18,7 +18,7 @@ agree() { # file, text that it must contain
 }
 rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 agree deploy/Dockerfile "envoyproxy/envoy:v$ENVOY_VERSION"
-agree deploy/Dockerfile "rust:$rust-bookworm"
+agree deploy/Dockerfile "rust:$rust.0-bookworm"
 
 # The units, where systemd can look at them. The programs that they start need not be installed.
 if command -v systemd-analyze >/dev/null; then
