@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions reproducible fuzz-api reference bench micro simulate nodes up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions compose-test reproducible fuzz-api reference bench micro simulate nodes up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
@@ -47,6 +47,10 @@ reproducible: build ## build the filter again from another folder and compare
 fuzz-api: build ## send the REST API what its description allows and forbids: make fuzz-api EXAMPLES=500
 	@scripts/setup.sh fuzz
 	@scripts/fuzz-api.sh
+
+compose-test: build ## run docker-compose.yml in containers: build, play, restart, stop
+	@scripts/setup.sh compose
+	@scripts/compose-test.sh $(if $(IF_ABLE),--if-able)
 
 lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) cargo fmt --all --check

@@ -6,6 +6,7 @@
 #   scripts/setup.sh bench  that, and nginx to compare with
 #   scripts/setup.sh envoys that, and every Envoy that is supported
 #   scripts/setup.sh fuzz   that, and what sends the REST API what its description allows
+#   scripts/setup.sh compose  that, and an engine to run docker-compose.yml in
 #
 # Packages come from apt where this user may use it; all else goes below ~/.cache/viewcache,
 # except the filter target's standard library, which belongs to the Rust toolchain.
@@ -346,6 +347,20 @@ nginx() {
     fi
 }
 
+# What runs docker-compose.yml, and makes base images where none can be pulled.
+engine() {
+    local missing=()
+    command -v dockerd >/dev/null || [ -x /usr/sbin/dockerd ] || missing+=(docker.io)
+    command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
+    command -v debootstrap >/dev/null || [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
+    if [ ${#missing[@]} = 0 ]; then
+        say engine "docker and docker-compose, already there"
+    else
+        say engine "installing ${missing[*]} by apt: docker-compose.yml is run with them"
+        apt_install "${missing[@]}" || say engine "not available; the test says so"
+    fi
+}
+
 # Cargo tells the packages of a workspace by their place in the checkout, and their freshness by
 # time: of two checkouts with one target directory, each may take the other's products for its own.
 checkout() {
@@ -380,6 +395,9 @@ elif [ "$wanted" = envoys ]; then
     openssl
 elif [ "$wanted" = fuzz ]; then
     schemathesis
+fi
+if [ "$wanted" = compose ]; then
+    engine
 fi
 if [ "$wanted" = all ]; then
     lint_tools
