@@ -6,7 +6,7 @@
 #   scripts/setup.sh bench  that, and nginx to compare with
 #   scripts/setup.sh envoys that, and every Envoy that is supported
 #   scripts/setup.sh fuzz   that, and what sends the REST API what its description allows
-#   scripts/setup.sh compose  that, and an engine to run docker-compose.yml in
+#   scripts/setup.sh compose that, and an engine to run docker-compose.yml in
 #
 # Packages come from apt where this user may use it; all else goes below ~/.cache/viewcache,
 # except the filter target's standard library, which belongs to the Rust toolchain.
