@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::http1::Head;
 
@@ -33,7 +33,8 @@ pub struct Seen {
 pub struct Origin {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
-    accepting: JoinHandle<()>,
+    /// With it end the connections.
+    accepting: Mutex<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,20 +49,24 @@ impl Origin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let state = Arc::<Mutex<State>>::default();
-        let shared = Arc::clone(&state);
-        let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&shared);
-                // An error is a peer that left or that speaks nonsense: what a test makes of it
-                // is in what was seen.
-                tokio::spawn(async move { serve(stream, &state).await });
-            }
-        });
+        let accepting = Mutex::new(accept(listener, &state));
         Ok(Self {
             address,
             state,
             accepting,
         })
+    }
+
+    /// Goes away: its connections are closed, and further ones are refused.
+    pub fn close(&self) {
+        lock(&self.accepting).abort();
+    }
+
+    /// Comes back where it was.
+    pub async fn reopen(&self) -> Result<()> {
+        let listener = TcpListener::bind(self.address).await?;
+        *lock(&self.accepting) = accept(listener, &self.state);
+        Ok(())
     }
 
     /// Where it listens.
@@ -98,11 +103,25 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.close();
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn accept(listener: TcpListener, state: &Arc<Mutex<State>>) -> JoinHandle<()> {
+    let state = Arc::clone(state);
+    tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            while connections.try_join_next().is_some() {}
+            let state = Arc::clone(&state);
+            // An error is a peer that left or that speaks nonsense: what a test makes of it is in
+            // what was seen.
+            connections.spawn(async move { serve(stream, &state).await });
+        }
+    })
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -137,6 +156,9 @@ async fn serve(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
             send_body(&mut stream, &script, &answer, note).await?;
         }
         if script.framing == Framing::Close || answer.cut.is_some() {
+            if script.resets {
+                stream.get_ref().set_zero_linger()?;
+            }
             break;
         }
     }

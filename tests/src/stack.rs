@@ -119,6 +119,7 @@ impl Stack {
         let variables = self.know_peers(&mut args)?;
         let program = self.checkout.product("viewcache-sidecar")?;
         let name = format!("sidecar-{node}");
+        let variables = [&variables[..], &self.options.sidecar_variables].concat();
         let mut process = Process::spawn_with(&variables, &name, &program, args, &self.output())?;
         let ready = wait_ready(&mut process, manage, "/readyz").await;
         self.sidecars[node] = Some(process);
@@ -149,7 +150,8 @@ impl Stack {
         Ok(token.map(variable).into_iter().collect())
     }
 
-    async fn start_envoy(&mut self) -> Result<()> {
+    /// Starts Envoy, again if it has ended, and waits until it serves.
+    pub async fn start_envoy(&mut self) -> Result<()> {
         let config = self.envoy_config()?;
         let path = config.write(self.folder.path())?;
         if let Some(keep) = &self.options.keep_envoy_config {
@@ -258,7 +260,7 @@ impl Stack {
     }
 
     /// The folder of a sidecar's data.
-    fn data(&self, node: usize) -> PathBuf {
+    pub fn data(&self, node: usize) -> PathBuf {
         let base = self
             .options
             .data

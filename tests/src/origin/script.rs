@@ -55,6 +55,8 @@ pub struct Script {
     pub gate: Option<Gate>,
     /// The connection is closed after so many bytes of body.
     pub cut_after: Option<u64>,
+    /// Whether it is then reset instead of ended.
+    pub resets: bool,
     /// How the body's end is told.
     pub framing: Framing,
     /// Whether a 103 comes first (RFC 8297).
@@ -63,6 +65,8 @@ pub struct Script {
     pub ranges: Ranges,
     /// Whatever is asked, the answer is this status without a body.
     pub fails_with: Option<u16>,
+    /// A query parameter and its value, without which the answer is 403.
+    pub requires: Option<(String, String)>,
 }
 
 impl Script {
@@ -81,10 +85,12 @@ impl Script {
             pace: None,
             gate: None,
             cut_after: None,
+            resets: false,
             framing: Framing::Length,
             early_hints: false,
             ranges: Ranges::Honored,
             fails_with: None,
+            requires: None,
         }
     }
 
@@ -150,6 +156,11 @@ impl Answer {
     pub(super) fn new(script: &Script, request: &Head) -> Self {
         if let Some(status) = script.fails_with {
             return Self::empty(status);
+        }
+        if let Some((name, value)) = &script.requires
+            && request.query(name) != Some(value)
+        {
+            return Self::empty(403);
         }
         let length = script.content.length();
         let whole = (0, length);

@@ -55,6 +55,8 @@ pub struct Options {
     pub tokens_file: Option<PathBuf>,
     /// Further variables in Envoy's environment.
     pub envoy_variables: Vec<(String, String)>,
+    /// Further variables in every sidecar's environment.
+    pub sidecar_variables: Vec<(String, String)>,
     /// Where to leave the Envoy configuration that is run.
     pub keep_envoy_config: Option<PathBuf>,
     /// What Envoy is started with instead of the shipped file. Its origin is set already.
@@ -85,6 +87,7 @@ impl Options {
             secret: None,
             tokens_file: None,
             envoy_variables: Vec::new(),
+            sidecar_variables: Vec::new(),
             keep_envoy_config: None,
             own: None,
             edits: Vec::new(),
