@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::fs::File;
 use std::future::ready;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::time::{sleep, timeout};
 
 use crate::listener::Listener;
 
@@ -33,6 +35,7 @@ pub(crate) async fn serve<G, R, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let connections = GracefulShutdown::new();
+    let mut spare = Spare::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -44,7 +47,7 @@ pub(crate) async fn serve<G, R, B>(
             Err(error) => {
                 // Out of file descriptors, most likely; closing connections give some back.
                 tracing::error!(%error, port, "accept");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                spare.turn_away(&listener).await;
                 continue;
             }
         };
@@ -66,4 +69,29 @@ pub(crate) async fn serve<G, R, B>(
     // Whoever comes now is refused at once, and not left waiting where nobody accepts.
     drop(listener);
     connections.shutdown().await;
+}
+
+/// A descriptor for when there is no other. With it a connection that cannot be served is accepted
+/// and closed, at which Envoy asks the origin; left alone, it would wait for as long as that route
+/// lets the sidecar think.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn new() -> Self {
+        // It opens no file of a disk, so it does not block.
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Closes the next connection, if one comes soon.
+    async fn turn_away(&mut self, listener: &Listener) {
+        const SOON: Duration = Duration::from_millis(50);
+        self.0 = None;
+        match timeout(SOON, listener.accept()).await {
+            Ok(Ok(connection)) => drop(connection),
+            // Somebody else was faster.
+            Ok(Err(_)) => sleep(SOON).await,
+            Err(_) => {}
+        }
+        *self = Self::new();
+    }
 }

@@ -10,6 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use rustix::io::Errno;
+
 /// How many locks there are.
 const SHARDS: usize = 16;
 
@@ -65,17 +67,22 @@ impl<K: Copy + Eq + Hash> Handles<K> {
         self.shard(key).try_lock().ok()?.find(key)
     }
 
-    /// The file; `open` opens it when it is not open yet.
-    pub(super) fn get(
-        &self,
-        key: K,
-        open: impl FnOnce() -> io::Result<File>,
-    ) -> io::Result<Arc<File>> {
+    /// The file; `open` opens it when it is not open yet. When there is no descriptor left, those
+    /// of other files are given back first: connections may need some of them, too.
+    pub(super) fn get(&self, key: K, open: impl Fn() -> io::Result<File>) -> io::Result<Arc<File>> {
         let mut shard = self.lock(key);
         if let Some(file) = shard.find(key) {
             return Ok(file);
         }
-        let file = Arc::new(open()?);
+        let file = match open() {
+            Err(error) if is_out_of_descriptors(&error) => {
+                shard.files.clear();
+                self.close_others();
+                open()?
+            }
+            opened => opened?,
+        };
+        let file = Arc::new(file);
         if OPEN_EACH <= shard.files.len() {
             let oldest = shard.files.iter().min_by_key(|(_, (_, used))| *used);
             if let Some(oldest) = oldest.map(|(key, _)| *key) {
@@ -87,6 +94,13 @@ impl<K: Copy + Eq + Hash> Handles<K> {
         Ok(file)
     }
 
+    /// Closes what nobody is at work on.
+    fn close_others(&self) {
+        for mut shard in self.0.iter().filter_map(|shard| shard.try_lock().ok()) {
+            shard.files.clear();
+        }
+    }
+
     /// Closes the file while `unlink` removes its name.
     pub(super) fn remove(&self, key: K, unlink: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut shard = self.lock(key);
@@ -95,9 +109,40 @@ impl<K: Copy + Eq + Hash> Handles<K> {
     }
 }
 
+/// Whether the process, or the system, has too many open files.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn without_descriptors_other_files_are_closed() {
+        let handles = Handles::default();
+        for key in 0..100 {
+            handles.get(key, || File::open("/dev/null")).unwrap();
+        }
+        let tried = Cell::new(0);
+        let opened = handles.get(100, || {
+            tried.set(tried.get() + 1);
+            match tried.get() {
+                1 => Err(Errno::MFILE.into()),
+                _ => File::open("/dev/null"),
+            }
+        });
+        opened.unwrap();
+        let open = (0..100).filter(|key| handles.at_once(*key).is_some());
+        assert_eq!(open.count(), 0);
+        assert!(handles.at_once(100).is_some());
+        // Another failure closes nothing.
+        let missing = handles.get(101, || Err(io::ErrorKind::NotFound.into()));
+        assert!(missing.is_err() && handles.at_once(100).is_some());
+    }
 
     #[test]
     fn a_file_is_opened_once_and_closed_with_its_name() {
