@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions compose-test reproducible fuzz-api reference bench micro simulate nodes up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions compose-test reproducible fuzz-api chaos reference bench micro simulate nodes up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
@@ -29,10 +29,11 @@ build: setup-run ## build the filter, the sidecar and the demo into dist/
 demo: build ## see it work: a cold view, a seek, a replay, each with its Cache-Status
 	@$(ENV) dist/demo
 
-test: setup build ## run all tests: unit, properties, processes, wasm32 in Node, end to end
+test: setup build ## run all tests: unit, properties, processes, wasm32 in Node, end to end, faults under play
 	$(ENV) cargo test $(NATIVE)
 	scripts/wasm test --lib
 	$(ENV) cargo test $(NATIVE) --test e2e
+	@$(ENV) dist/chaos --short
 
 e2e: build ## run only the tests against a real Envoy
 	$(ENV) cargo test $(NATIVE) --test e2e
@@ -51,6 +52,10 @@ fuzz-api: build ## send the REST API what its description allows and forbids: ma
 compose-test: build ## run docker-compose.yml in containers: build, play, restart, stop
 	@scripts/setup.sh compose
 	@scripts/compose-test.sh $(if $(IF_ABLE),--if-able)
+
+chaos: build ## let 100 viewers watch while one fault after the other happens: make chaos FAULTS="disk-full" SEED=2
+	@scripts/setup.sh chaos
+	@$(ENV) dist/chaos --seed $(or $(SEED),1) $(FAULTS)
 
 lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) cargo fmt --all --check

@@ -7,6 +7,7 @@
 #   scripts/setup.sh envoys that, and every Envoy that is supported
 #   scripts/setup.sh fuzz   that, and what sends the REST API what its description allows
 #   scripts/setup.sh compose that, and an engine to run docker-compose.yml in
+#   scripts/setup.sh chaos  that, and what drops packets
 #
 # Packages come from apt where this user may use it; all else goes below ~/.cache/viewcache,
 # except the filter target's standard library, which belongs to the Rust toolchain.
@@ -335,6 +336,16 @@ browser() {
         missing browser "install chromium and chromedriver (Debian: chromium chromium-driver)"
 }
 
+# What drops packets when `make chaos` parts Envoy and the sidecar, in a network of its own.
+nftables() {
+    if command -v nft >/dev/null || [ -x /usr/sbin/nft ]; then
+        say nftables "already there"
+    else
+        say nftables "installing by apt: make chaos parts Envoy and the sidecar with it"
+        apt_install nftables || say nftables "not available; that fault is not run"
+    fi
+}
+
 # Debian's, which may start a service of its own when it is installed: the bench runs another.
 nginx() {
     if [ ! -x /usr/sbin/nginx ]; then
@@ -395,6 +406,8 @@ elif [ "$wanted" = envoys ]; then
     openssl
 elif [ "$wanted" = fuzz ]; then
     schemathesis
+elif [ "$wanted" = chaos ]; then
+    nftables
 fi
 if [ "$wanted" = compose ]; then
     engine
