@@ -102,11 +102,47 @@ pub(super) async fn read(
     Ok(whole.freeze())
 }
 
-/// The JSON document that a body is.
+/// The JSON object that a body is.
 pub(super) async fn document(call: &mut Call, kind: Kind) -> Result<Value, Problem> {
     let body = call.body(kind, MAX_BODY).await?;
     let wrong = |error| Problem::new(StatusCode::BAD_REQUEST, format!("body: {error}"));
-    serde_json::from_slice(&body).map_err(wrong)
+    let document = serde_json::from_slice(&body).map_err(wrong)?;
+    check(document, kind)
+}
+
+/// A list is no object whose members are told by their place, and what has no value is left out;
+/// in a merge patch alone `null` means something.
+fn check(document: Value, kind: Kind) -> Result<Value, Problem> {
+    if !document.is_object() {
+        return Err(Problem::refused("body", document, "is not a JSON object"));
+    }
+    match null_in(&document) {
+        Some(path) if kind != Kind::Patch => {
+            let why = "is no value: leave the member out";
+            Err(Problem::refused(&path, Value::Null, why))
+        }
+        _ => Ok(document),
+    }
+}
+
+/// The path to the first `null`, if there is one.
+fn null_in(value: &Value) -> Option<String> {
+    let below = |name: String, value: &Value| {
+        let path = null_in(value)?;
+        let dot = if path.is_empty() { "" } else { "." };
+        Some(format!("{name}{dot}{path}"))
+    };
+    match value {
+        Value::Null => Some(String::new()),
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| below(name.clone(), value)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, value)| below(index.to_string(), value)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
 }
 
 /// What a document says. What is wrong with it is told with the path to it.
@@ -139,6 +175,29 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_is_an_object_without_nulls() {
+        let told = |text: &str, kind| {
+            let checked = check(serde_json::from_str(text).unwrap(), kind);
+            checked.err().map(|problem| problem.detail().to_owned())
+        };
+        assert_eq!(told(r#"{"a": [1]}"#, Kind::Json), None);
+        for kind in [Kind::Json, Kind::Patch] {
+            assert_eq!(
+                told("[null]", kind).as_deref(),
+                Some("body: [null] is not a JSON object")
+            );
+        }
+        for (text, path) in [
+            (r#"{"a": null}"#, "a"),
+            (r#"{"a": {"b": [1, null]}}"#, "a.b.1"),
+        ] {
+            let detail = format!("{path}: null is no value: leave the member out");
+            assert_eq!(told(text, Kind::Json), Some(detail));
+            assert_eq!(told(text, Kind::Patch), None);
+        }
+    }
 
     #[test]
     fn a_body_is_of_its_kind() {

@@ -279,6 +279,9 @@ fn nullable(schema: &mut Value) {
     {
         or_null(more);
     }
+    if let Some(several) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        several.iter_mut().for_each(nullable);
+    }
 }
 
 fn or_null(schema: &mut Value) {
@@ -379,6 +382,10 @@ fn strip(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
             members.remove("$schema");
+            // A pair of two of a kind; fewer know how to read it written as a tuple.
+            if let Some(Value::Array(items)) = members.remove("prefixItems") {
+                members.insert("items".to_owned(), items.into_iter().next().into());
+            }
             let format = members.get("format").and_then(Value::as_str);
             if matches!(format, Some("uint64" | "uint")) {
                 members.insert("maximum".to_owned(), u64::MAX.into());

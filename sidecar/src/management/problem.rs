@@ -109,6 +109,11 @@ impl Problem {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn into_response(self) -> Response {
         let report = Report {
             status: self.status.as_u16(),

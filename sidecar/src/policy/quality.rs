@@ -41,9 +41,20 @@ enum Shape {
     /// That which is watched.
     Watched(Word),
     /// The first of these that can be had.
-    Preferred(#[schemars(length(min = 1, max = 16))] Vec<String>),
+    Preferred(#[schemars(length(min = 1, max = 16))] Vec<Itag>),
     /// That which is watched unless its picture is higher.
     Max(Max),
+}
+
+/// An itag, as a text or a number.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "the shape of another type")]
+enum Itag {
+    /// As it is told.
+    Text(String),
+    /// Which is taken as well.
+    Number(u64),
 }
 
 /// The word.
@@ -200,7 +211,7 @@ fn preferred(itags: &[Value]) -> Result<Quality, String> {
     let itag = |value: &Value| {
         let text = match value {
             Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
+            Value::Number(number) if number.is_u64() => number.to_string(),
             _ => String::new(),
         };
         let wrong = || format!("quality: {value} is not an itag");

@@ -73,10 +73,7 @@ pub struct Request {
     #[schemars(extend("examples" = ["7f3a0b5c9d2e41687f3a0b5c9d2e4168"]))]
     pub entity: Option<String>,
     /// Or whatever viewers get at this URL.
-    #[schemars(
-        with = "String",
-        regex(pattern = r"^https?://[a-z0-9.]{1,60}(/[A-Za-z0-9._~-]{0,99}){1,9}$")
-    )]
+    #[schemars(with = "String", regex(pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/]"))]
     #[schemars(extend("examples" = ["http://media.example/film.mp4"]))]
     pub url: Option<String>,
 }

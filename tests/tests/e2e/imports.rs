@@ -99,7 +99,7 @@ impl Library {
     }
 
     /// The sidecar is killed, and what it leaves agrees with itself.
-    async fn is_clean(mut self) {
+    async fn ends_clean(mut self) {
         self.world.stack.stop_sidecar(0).await.unwrap();
         let sidecar = Checkout::find().unwrap().product("viewcache-sidecar");
         let check = Command::new(sidecar.unwrap())
@@ -213,7 +213,7 @@ async fn a_viewers_url_finds_what_was_imported_without_the_origin() {
             "it was written"
         );
     }
-    library.is_clean().await;
+    library.ends_clean().await;
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn what_was_imported_is_compared_before_the_origins_bytes_stand_beside_it(
         .await;
     view.expect(200, &[]);
     let sent = world.origin.sent(VIDEO);
-    assert!(65_536 <= sent && sent <= 4 * 65_536, "{sent}");
+    assert!((65_536..=4 * 65_536).contains(&sent), "{sent}");
     world.stored(&key("good", 22, 7, N), &[(0, N)]).await;
     let entity = world.entity(&key("good", 22, 7, N)).await.unwrap();
     assert_eq!(entity["imported"]["proven"], true);
@@ -270,7 +270,7 @@ async fn what_was_imported_is_compared_before_the_origins_bytes_stand_beside_it(
         history["declined"]["import-differs"]["times"], 1,
         "{history}"
     );
-    library.is_clean().await;
+    library.ends_clean().await;
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn any_url_can_be_that_of_a_file() {
     // It is the origin's in every way.
     assert_eq!(view.head.get("etag"), Some("\"v1\""));
     assert_eq!(view.head.get("cache-control"), Some("max-age=3600"));
-    library.is_clean().await;
+    library.ends_clean().await;
 }
 
 #[tokio::test]
@@ -351,7 +351,7 @@ async fn a_killed_import_goes_on_and_viewers_do_not_notice() {
         let request = Request::get(&url(&format!("k{n}"), 22, 9, N));
         library.world.hit(&request, *content).await;
     }
-    library.is_clean().await;
+    library.ends_clean().await;
 }
 
 #[tokio::test]
@@ -399,5 +399,5 @@ async fn what_cannot_be_imported_is_told_of() {
         let (got, problem) = call(world, "POST", "/v1/imports", request).await;
         assert_eq!(got, status, "{problem}");
     }
-    library.is_clean().await;
+    library.ends_clean().await;
 }

@@ -196,7 +196,7 @@ fn kind(schema: &Value) -> String {
             kinds.join(" or ")
         }
         Value::String(name) => match &name[..] {
-            "array" if schema.get("prefixItems").is_some() => "pair".to_owned(),
+            "array" if schema["minItems"] == 2 && schema["maxItems"] == 2 => "pair".to_owned(),
             "array" => format!("list of {}", kind(&schema["items"])),
             "object" if schema["additionalProperties"].is_object() => {
                 format!("object of {}", kind(&schema["additionalProperties"]))

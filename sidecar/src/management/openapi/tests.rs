@@ -150,10 +150,7 @@ fn compare(value: &Value, schema: &Value, components: &Value, path: &str) {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 let path = format!("{path}[{index}]");
-                match schema["prefixItems"].get(index) {
-                    Some(schema) => compare(item, schema, components, &path),
-                    None => compare(item, &schema["items"], components, &path),
-                }
+                compare(item, &schema["items"], components, &path);
             }
         }
         Value::Null => {
