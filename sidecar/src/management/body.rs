@@ -110,38 +110,40 @@ pub(super) async fn document(call: &mut Call, kind: Kind) -> Result<Value, Probl
     check(document, kind)
 }
 
-/// A list is no object whose members are told by their place, and what has no value is left out;
-/// in a merge patch alone `null` means something.
+/// The members that may be lists.
+const LISTS: [&str; 1] = ["quality"];
+
+/// A list is no object whose members are told by their place, which serde takes it for, and what
+/// has no value is left out; in a merge patch alone `null` means something.
 fn check(document: Value, kind: Kind) -> Result<Value, Problem> {
     if !document.is_object() {
         return Err(Problem::refused("body", document, "is not a JSON object"));
     }
-    match null_in(&document) {
-        Some(path) if kind != Kind::Patch => {
-            let why = "is no value: leave the member out";
-            Err(Problem::refused(&path, Value::Null, why))
-        }
-        _ => Ok(document),
+    match misplaced("", &document, kind) {
+        Some((path, value, why)) => Err(Problem::refused(&path, value, why)),
+        None => Ok(document),
     }
 }
 
-/// The path to the first `null`, if there is one.
-fn null_in(value: &Value) -> Option<String> {
-    let below = |name: String, value: &Value| {
-        let path = null_in(value)?;
-        let dot = if path.is_empty() { "" } else { "." };
-        Some(format!("{name}{dot}{path}"))
+/// The path to the first list or `null` where none may be, with what is there and what is wrong
+/// with it.
+fn misplaced(path: &str, value: &Value, kind: Kind) -> Option<(String, Value, &'static str)> {
+    let wrong = |why| Some((path.to_owned(), value.clone(), why));
+    let below = |name: &str, value: &Value| match path {
+        "" => misplaced(name, value, kind),
+        path => misplaced(&format!("{path}.{name}"), value, kind),
     };
     match value {
-        Value::Null => Some(String::new()),
-        Value::Object(members) => members
-            .iter()
-            .find_map(|(name, value)| below(name.clone(), value)),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(index, value)| below(index.to_string(), value)),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        Value::Null if kind != Kind::Patch => wrong("is no value: leave the member out"),
+        Value::Array(_) if !LISTS.iter().any(|list| path.ends_with(list)) => {
+            wrong("is a list, which is not wanted here")
+        }
+        Value::Object(members) => members.iter().find_map(|(name, value)| below(name, value)),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(index, value)| below(&index.to_string(), value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
@@ -177,21 +179,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_is_an_object_without_nulls() {
+    fn a_document_is_an_object_without_nulls_and_lists() {
         let told = |text: &str, kind| {
             let checked = check(serde_json::from_str(text).unwrap(), kind);
             checked.err().map(|problem| problem.detail().to_owned())
         };
-        assert_eq!(told(r#"{"a": [1]}"#, Kind::Json), None);
         for kind in [Kind::Json, Kind::Patch] {
-            assert_eq!(
-                told("[null]", kind).as_deref(),
-                Some("body: [null] is not a JSON object")
-            );
+            assert_eq!(told(r#"{"a": {"quality": ["22", 18]}}"#, kind), None);
+            for (text, detail) in [
+                ("[1]", "body: [1] is not a JSON object"),
+                (
+                    r#"{"a": {"b": [1]}}"#,
+                    "a.b: [1] is a list, which is not wanted here",
+                ),
+                (
+                    r#"{"quality": [[]]}"#,
+                    "quality.0: [] is a list, which is not wanted here",
+                ),
+            ] {
+                assert_eq!(told(text, kind).as_deref(), Some(detail));
+            }
         }
         for (text, path) in [
             (r#"{"a": null}"#, "a"),
-            (r#"{"a": {"b": [1, null]}}"#, "a.b.1"),
+            (r#"{"a": {"quality": [1, null]}}"#, "a.quality.1"),
         ] {
             let detail = format!("{path}: null is no value: leave the member out");
             assert_eq!(told(text, Kind::Json), Some(detail));
