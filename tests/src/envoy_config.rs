@@ -3,65 +3,19 @@
 //! so what runs is what is shipped and nothing else.
 
 mod node;
+mod origin_url;
+mod pieces;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
 use crate::stack::write_private;
 pub use node::Node;
-
-/// An origin: `http://host[:port]` or `https://host[:port]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginUrl {
-    tls: bool,
-    host: String,
-    port: u16,
-}
-
-impl OriginUrl {
-    /// A plain HTTP origin.
-    pub fn http(address: SocketAddr) -> Self {
-        Self {
-            tls: false,
-            host: address.ip().to_string(),
-            port: address.port(),
-        }
-    }
-}
-
-impl FromStr for OriginUrl {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let (tls, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            _ => bail!("{text:?} is not http://host[:port] or https://host[:port]"),
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (
-                host,
-                port.parse().with_context(|| format!("{text:?}: port"))?,
-            ),
-            _ => (authority, if tls { 443 } else { 80 }),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
-        if host.is_empty() || !host.chars().all(allowed) {
-            bail!("{text:?}: {host:?} is not a host; the URL must have no path");
-        }
-        Ok(Self {
-            tls,
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
+pub use origin_url::OriginUrl;
+use pieces::{Socket, admin_cluster, endpoint, stats_listener, transport_socket};
 
 /// The text of an Envoy configuration.
 #[derive(Clone, Debug)]
@@ -324,85 +278,6 @@ pub fn nodes_file(shipped: &Path, nodes: &[(usize, SocketAddr, bool)]) -> Result
         .collect();
     config.replace(&endpoint("    ", &SHIPPED_NODE, "node-0", ""), all)?;
     Ok(config.text().to_owned())
-}
-
-fn endpoint(indent: &str, address: &dyn fmt::Display, name: &str, further: &str) -> String {
-    format!(
-        "{indent}- endpoint: {{address: {{socket_address: {address}}}}}\n\
-         {further}\
-         {indent}  metadata: {{filter_metadata: {{envoy.lb: {{hash_key: {name}}}}}}}\n"
-    )
-}
-
-fn transport_socket(host: &str) -> String {
-    const TLS: &str =
-        "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
-    format!(
-        r#"    transport_socket:
-      name: envoy.transport_sockets.tls
-      typed_config:
-        "@type": {TLS}
-        sni: "{host}"
-        common_tls_context:
-          validation_context:
-            trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
-            match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: "{host}"}}}}]
-"#
-    )
-}
-
-fn stats_listener(address: SocketAddr) -> String {
-    const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-    let address = Socket(address);
-    format!(
-        r#"  - name: stats
-    address: {{socket_address: {address}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": {MANAGER}
-          stat_prefix: stats
-          route_config:
-            name: stats
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - match: {{path: /stats/prometheus, headers: [{{name: ":method", string_match: {{exact: GET}}}}]}}
-                route: {{cluster: admin}}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: *router
-"#
-    )
-}
-
-fn admin_cluster(address: SocketAddr) -> String {
-    let address = Socket(address);
-    format!(
-        r#"  - name: admin
-    connect_timeout: 1s
-    load_assignment:
-      cluster_name: admin
-      endpoints:
-      - lb_endpoints:
-        - endpoint: {{address: {{socket_address: {address}}}}}
-"#
-    )
-}
-
-struct Socket(SocketAddr);
-
-impl fmt::Display for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{{address: \"{}\", port_value: {}}}",
-            self.0.ip(),
-            self.0.port()
-        )
-    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ impl Disk {
         Sidecar::start(&self.data(), origin.addr, &[&root, flags].concat()).await
     }
 
+    /// With further members; one that is `null` is left out.
     fn request(&self, more: Value) -> Value {
         let mut request = json!({
             "folder": self.videos(),
@@ -68,7 +69,9 @@ impl Disk {
             "url": "http://origin.test/{name}",
         });
         let fields = more.as_object().unwrap().clone();
-        request.as_object_mut().unwrap().extend(fields);
+        let members = request.as_object_mut().unwrap();
+        members.extend(fields);
+        members.retain(|_, value| !value.is_null());
         request
     }
 }
