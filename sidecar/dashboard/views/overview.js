@@ -32,7 +32,7 @@ export async function show(main, until) {
       card('last hour', percent(hour.byte_hit_ratio), `${count(hour.requests)} requests`),
       card('last day', percent(day.byte_hit_ratio), `${count(day.requests)} requests`),
       card('origin bytes saved, last day', bytes(day.origin_bytes_saved), `${bytes(day.bytes_to_viewers)} to viewers`),
-      card('viewers now', count(stats.viewers), `${count(stats.fills)} transfers from the origin`),
+      card('viewers now', count(stats.viewers), `${count(stats.fills)} ${stats.fills === 1 ? 'transfer' : 'transfers'} from the origin`),
       card('entities', count(stats.entities), `running for ${ago(stats.started_at).replace(' ago', '')}`));
     line(ratios, history.map(point => [point.windows.minute.byte_hit_ratio]), ['cache'], 1, percent);
     const both = history.map(point => [point.throughput.from_cache, point.throughput.from_origin]);
