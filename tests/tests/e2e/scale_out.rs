@@ -312,6 +312,8 @@ async fn a_second_tier_spares_the_origin() {
         assert!(shield_said.contains(in_front), "{said:?}");
         assert!(site_said.contains("fwd=uri-miss; stored"), "{said:?}");
         shield.stored("/v", &[(0, MIB)]).await;
+        // Before that is so, each tier says something.
+        site.stored("/v", &[(0, MIB)]).await;
         site.becomes_hit(&request, content).await;
     }
     assert_eq!(shield.origin.sent("/v"), MIB);
