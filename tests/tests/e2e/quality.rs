@@ -92,9 +92,10 @@ pub(crate) async fn restart(world: &mut World, content: Content) {
     found.await.unwrap();
 }
 
-async fn history(world: &World, video: &str, itag: &str) -> Value {
-    let entity = world.entity(&key(video, itag)).await.unwrap();
-    history_of(world, &entity).await
+/// What the history says of a quality, if it is known yet.
+async fn history(world: &World, video: &str, itag: &str) -> Option<Value> {
+    let entity = world.entity(&key(video, itag)).await?;
+    Some(history_of(world, &entity).await)
 }
 
 pub(crate) async fn history_of(world: &World, entity: &Value) -> Value {
@@ -106,7 +107,7 @@ pub(crate) async fn history_of(world: &World, entity: &Value) -> Value {
 /// Waits until the history says why a quality is not completed.
 pub(crate) async fn withheld(world: &World, video: &str, itag: &str, reason: &str) {
     let told = until(reason, SOON, async || {
-        let history = history(world, video, itag).await;
+        let history = history(world, video, itag).await?;
         (1 <= history["not_completed"][reason]["times"].as_u64()?).then_some(())
     });
     told.await.unwrap();
