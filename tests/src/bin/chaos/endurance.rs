@@ -23,9 +23,9 @@ use crate::sample::{Outcome, quantile};
 use crate::slopes::{Look, growth, quarters};
 use crate::table::aligned;
 
-/// It is over after so many requests, or this long.
+/// It is over after so many requests, or this long, unless it is told how long.
 const REQUESTS: u64 = 1_000_000;
-const LASTS: Duration = Duration::from_secs(220);
+const LASTS: Duration = Duration::from_secs(440);
 const LINKS: u64 = 16;
 /// Films that stay, and films that come and go, because there is no room for them.
 const STAYING: u64 = 40;
@@ -68,7 +68,9 @@ struct Counts {
 }
 
 /// Runs it.
-pub(crate) async fn run(seed: u64) -> Result<Report> {
+pub(crate) async fn run(seed: u64, lasts: Option<Duration>) -> Result<Report> {
+    let most = lasts.map_or(REQUESTS, |_| u64::MAX);
+    let lasts = lasts.unwrap_or(LASTS);
     let origin = Arc::new(Origin::start().await?);
     let mut options = Options::new(OriginUrl::http(origin.address()));
     options.concurrency = Some(2);
@@ -89,7 +91,7 @@ pub(crate) async fn run(seed: u64) -> Result<Report> {
         let mut random = Pcg64::seed_from_u64(seed ^ (number << 32));
         let (films, counts) = (Arc::clone(&films), Arc::clone(&counts));
         links.spawn(async move {
-            while began.elapsed() < LASTS && answered(&counts) < REQUESTS {
+            while began.elapsed() < lasts && answered(&counts) < most {
                 request(&mut link, &films, &mut random, &counts).await;
             }
         });

@@ -56,6 +56,9 @@ struct Cli {
     /// What viewers do follows from it.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// Endurance goes on for so long, however many requests that is.
+    #[arg(long, value_name = "SECONDS")]
+    lasts: Option<u64>,
     /// List the faults and what is promised under them.
     #[arg(long)]
     list: bool,
@@ -79,7 +82,8 @@ fn main() -> Result<ExitCode> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let limit = if cli.short { SHORT_LIMIT } else { LIMIT };
+    let lasts = cli.lasts.map(Duration::from_secs);
+    let limit = if cli.short { SHORT_LIMIT } else { LIMIT } + lasts.unwrap_or_default();
     let code = runtime.block_on(async {
         let mut interrupt = Interrupt::new()?;
         tokio::select! {
@@ -156,7 +160,7 @@ async fn run(cli: &Cli, plans: Vec<Plan>, own: bool) -> Result<ExitCode> {
     let named = cli.faults.iter().any(|name| name == ENDURANCE);
     if named || cli.faults.is_empty() && !cli.short {
         eprintln!("chaos: endurance");
-        let report = endurance::run(cli.seed).await?;
+        let report = endurance::run(cli.seed, cli.lasts.map(Duration::from_secs)).await?;
         writeln!(out, "{}", report.text)?;
         failed |= !report.broken.is_empty();
     }
