@@ -5,10 +5,14 @@ use e2e::management;
 
 use crate::world::World;
 
+fn read(document: &str) -> String {
+    let path = Checkout::find().unwrap().path(document);
+    std::fs::read_to_string(path).unwrap()
+}
+
 /// The statistics of Envoy's that a document names, between backticks.
 fn statistics(document: &str) -> Vec<String> {
-    let path = Checkout::find().unwrap().path(document);
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = read(document);
     let pieces = text.split('`').skip(1).step_by(2);
     let ours = |piece: &&str| {
         let families = ["cluster.", "http.", "wasmcustom.viewcache."];
@@ -38,4 +42,18 @@ async fn every_statistic_that_is_named_is_there() {
         }
     }
     assert!(10 < checked, "only {checked} were found");
+}
+
+#[tokio::test]
+async fn the_format_of_the_data_folder_is_named() {
+    let world = World::start().await;
+    let format = std::fs::read_to_string(world.stack.data(0).join("format")).unwrap();
+    let format = format.trim();
+    let operation = read("docs/OPERATION.md");
+    for sentence in [
+        format!("`format` in it names its layout (now {format})."),
+        format!("is not format {format}, which this version reads"),
+    ] {
+        assert!(operation.contains(&sentence), "{sentence}");
+    }
 }
