@@ -434,7 +434,7 @@ impl Index {
     ) -> Result<Vec<u64>, StoreError> {
         let segments = self.segments(&layout::generation_key(entity, seq))?;
         let mut batch = self.batch();
-        batch.remove_rows(entity, seq);
+        batch.remove_rows(entity, seq)?;
         for (id, record) in &segments {
             batch.change_segment(*id, Some(*record), None);
         }

@@ -97,7 +97,7 @@ impl Store {
         if let Some(generation) = &record.generation {
             let seq = generation.seq;
             forgotten.bytes = Some(index.stored(entity, seq)?);
-            batch.remove_rows(entity, seq);
+            batch.remove_rows(entity, seq)?;
             for (id, segment) in index.segments(&layout::generation_key(entity, seq))? {
                 batch.change_segment(id, Some(segment), None);
                 forgotten.files.push(id);

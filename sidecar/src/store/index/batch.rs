@@ -11,6 +11,11 @@ use crate::store::layout::{self, EntityRecord};
 use crate::store::rows::Change;
 use crate::store::{StoreError, Update};
 
+/// So many rows are taken out one by one, more of them as a range. Of the ranges that were taken
+/// out since the last flush every new iterator makes a list of its own: an index from which many
+/// entities went would be slower with each of them.
+const FEW: usize = 1024;
+
 /// Several changes that are made at once.
 pub(in crate::store) struct Batch<'a> {
     pub(super) index: &'a Index,
@@ -78,26 +83,46 @@ impl<'a> Batch<'a> {
         seq: u64,
         segment: ByteRange,
     ) -> Result<(), StoreError> {
+        self.remove_rows_between(entity, seq, segment.start(), segment.end())
+    }
+
+    /// Takes all rows of a generation out.
+    pub(in crate::store) fn remove_rows(
+        &mut self,
+        entity: EntityId,
+        seq: u64,
+    ) -> Result<(), StoreError> {
+        self.remove_rows_between(entity, seq, 0, u64::MAX)
+    }
+
+    fn remove_rows_between(
+        &mut self,
+        entity: EntityId,
+        seq: u64,
+        start: u64,
+        end: u64,
+    ) -> Result<(), StoreError> {
         let family = self.index.family(Family::Rows);
         let key = |offset| layout::row_key(entity, seq, offset);
         let mut options = ReadOptions::default();
-        options.set_iterate_range(key(segment.start())..key(segment.end()));
+        options.set_iterate_range(key(start)..key(end));
         let rows = self
             .index
             .db
             .iterator_cf_opt(family, options, IteratorMode::Start);
+        let mut few = Vec::new();
         for entry in rows {
+            if few.len() == FEW {
+                self.batch.delete_range_cf(family, key(start), key(end));
+                return Ok(());
+            }
             let (key, _) = entry?;
+            few.push(key);
+        }
+        for key in few {
             self.batch.delete_cf(family, key);
         }
         Ok(())
-    }
-
-    /// Takes all rows of a generation out.
-    pub(in crate::store) fn remove_rows(&mut self, entity: EntityId, seq: u64) {
-        let family = self.index.family(Family::Rows);
-        let key = |offset| layout::row_key(entity, seq, offset);
-        self.batch.delete_range_cf(family, key(0), key(u64::MAX));
     }
 
     /// What the index says of a segment, `before` and `after`.

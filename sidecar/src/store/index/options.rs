@@ -21,7 +21,7 @@ pub(super) fn options() -> Options {
     options.set_db_write_buffer_size(4 << 20);
     options.set_max_total_wal_size(4 << 20);
     options.set_keep_log_file_num(2);
-    options.set_max_log_file_size(1 << 20);
+    options.set_max_log_file_size(256 << 10);
     options.set_recycle_log_file_num(0);
     options.set_manifest_preallocation_size(64 << 10);
     options.set_max_manifest_file_size(1 << 20);
