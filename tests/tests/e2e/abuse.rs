@@ -1,9 +1,11 @@
 //! Viewers, origins and neighbors that mean harm. `docs/ABUSE.md` lists the doors that they try, and
 //! which of these tests fails when one opens.
 
+mod asks;
 mod echo;
 mod films;
 mod keys;
+mod liar;
 
 use std::net::SocketAddr;
 
