@@ -26,6 +26,11 @@ pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> R
         Some(query) => format!("{}?{query}", request.path.as_str()),
     };
     let path = wanted.origin_path.clone().unwrap_or_else(own_path);
+    // It is put behind the egress listener's address: `@elsewhere/` there would be another host.
+    if !path.starts_with('/') {
+        let message = format!("{}: {path:?} is not a path", header::ORIGIN_PATH);
+        return hand_back(plain(StatusCode::BAD_REQUEST, message), "message");
+    }
     let asker = Asker::new(&request.headers, path);
     let ask = Ask {
         wanted,
