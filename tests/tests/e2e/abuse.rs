@@ -2,10 +2,14 @@
 //! which of these tests fails when one opens.
 
 mod asks;
+mod control;
+mod crowd;
 mod echo;
 mod films;
 mod keys;
 mod liar;
+mod lies;
+mod smuggled;
 
 use std::net::SocketAddr;
 
