@@ -143,7 +143,8 @@ async fn control_headers_of_any_form_do_nothing() {
         stored.await.unwrap();
     }
     for (number, forged) in forgeries().iter().enumerate() {
-        for path in ["/film".to_owned(), format!("/cold-{number}")] {
+        let cold = (number % 4 == 0).then(|| format!("/cold-{number}"));
+        for path in ["/film".to_owned()].into_iter().chain(cold) {
             let request = forged
                 .iter()
                 .fold(Request::get(&path), |request, (name, value)| {
