@@ -247,6 +247,11 @@ async fn what_is_one_viewers_reaches_no_other() {
     };
     liar.answers("/stale", &stale("200 OK", forged), BODY);
     let mut response = open(&world, Request::get("/stale")).await;
+    let mut names = response.head.fields.iter().map(|(name, _)| name);
+    assert!(
+        !names.any(|name| name.starts_with("x-viewcache")),
+        "{response:?}"
+    );
     response.rest().await.unwrap();
     world.stored("/stale", &[(0, BODY.len() as u64)]).await;
     // Each view validates it; the first is told a cookie.
