@@ -54,8 +54,10 @@ pub enum BypassReason {
     NotAVideo,
     /// A video's URL without the parameters that name the bytes.
     MissingParameters,
-    /// A video's URL in which a parameter stands twice.
+    /// A URL in which a parameter that names the bytes stands twice.
     ConflictingParameters,
+    /// A path that may be another's for the origin, where parts of it name the bytes.
+    AmbiguousPath,
     /// An answer that would be framed (UMP, SABR), not the video's bytes.
     Ump,
 }
@@ -81,6 +83,7 @@ impl BypassReason {
             Self::NotAVideo => "not-a-video",
             Self::MissingParameters => "missing-parameters",
             Self::ConflictingParameters => "conflicting-parameters",
+            Self::AmbiguousPath => "ambiguous-path",
             Self::Ump => "ump",
         }
     }
@@ -270,6 +273,11 @@ fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason>
         _ => Err(BypassReason::UnreadableHeader),
     };
     let target = required(":path")?;
+    // No URL has these (RFC 3986 section 2). Envoy and many an origin take them; the sidecar's HTTP
+    // does not, so what is routed there with one of them would be an error for the viewer.
+    if target.contains(['"', '<', '>', '`', '#']) {
+        return Err(BypassReason::UnreadableHeader);
+    }
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     if !config.paths.iter().any(|prefix| path.starts_with(prefix)) {
         return Err(BypassReason::Path);

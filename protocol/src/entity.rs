@@ -1,7 +1,7 @@
 //! What is cached: the entity, its key, and the generations that its bytes belong to.
 
-use std::fmt;
 use std::str::FromStr;
+use std::{fmt, iter, mem};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -94,8 +94,8 @@ impl EntityKey {
     /// a URL as a whole.
     pub fn part(&self, name: &str) -> Option<&str> {
         let (_, rest) = self.base().split_once(':')?;
-        let pairs = rest.split('&').filter(|_| !rest.contains("://"));
-        let mut named = pairs
+        let mut named = pairs(rest)
+            .filter(|_| !rest.contains("://"))
             .filter_map(|pair| pair.split_once('='))
             .filter(|(n, _)| *n == name);
         named.next().map(|(_, value)| value)
@@ -110,6 +110,29 @@ impl EntityKey {
     pub fn node(&self) -> EntityId {
         EntityId(leading(blake3::hash(self.base().as_bytes()).as_bytes()))
     }
+}
+
+/// The parts of a key.
+fn pairs(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    iter::from_fn(move || {
+        let left = rest?;
+        let parted = end(left).and_then(|at| left.split_at_checked(at));
+        let (part, behind) = parted.unwrap_or((left, ""));
+        rest = behind.strip_prefix('&');
+        Some(part)
+    })
+}
+
+/// Where the first part ends. An ampersand in a value stands twice, and parts nothing.
+fn end(text: &str) -> Option<usize> {
+    let mut doubled = false;
+    let mut ampersands = text.match_indices('&').map(|(at, _)| at);
+    ampersands.find(|&at| {
+        let is_second = mem::take(&mut doubled);
+        doubled = !is_second && text.get(at..).is_some_and(|left| left.starts_with("&&"));
+        !is_second && !doubled
+    })
 }
 
 /// The first `N` bytes of a hash.
@@ -314,6 +337,25 @@ mod tests {
             );
         }
         assert_eq!("Other:x".parse::<EntityKey>(), Err(EntityError::Key));
+    }
+
+    #[test]
+    fn a_part_is_what_it_was_made_of() {
+        let check = |text: &str, name: &str, expect: Option<&str>| {
+            let key: EntityKey = text.parse().unwrap();
+            assert_eq!(key.part(name), expect, "{text} {name}");
+        };
+        check("youtube:v=abc&itag=22&clen=5", "v", Some("abc"));
+        check("youtube:v=abc&itag=22&clen=5 (1)", "clen", Some("5"));
+        check("youtube:v=abc&itag=22", "tag", None);
+        check("generic:http://a/?v=abc&itag=22", "itag", None);
+        // An ampersand in a value begins no other part.
+        check("films:id=7&&v=x&q=hd", "v", None);
+        check("films:id=7&&v=x&q=hd", "id", Some("7&&v=x"));
+        check("films:id=7&&v=x&q=hd", "q", Some("hd"));
+        check("films:id=7&&&v=x", "v", Some("x"));
+        check("films:id=7&&&v=x", "id", Some("7&&"));
+        check("films:id=&&&&v=x&&&q=1", "q", Some("1"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub enum DeclineReason {
     Private,
     /// It sets a cookie.
     SetCookie,
-    /// A content type that the operator does not want.
+    /// A content type that the operator does not want, or that is not the entity's.
     ContentType,
     /// A complete length that the operator does not want.
     Size,
@@ -240,6 +240,9 @@ fn may_store(
     {
         return Err(DeclineReason::Encoding);
     }
+    if profile == Profile::Youtube && is_message(fields) {
+        return Err(DeclineReason::ContentType);
+    }
     if !vary::is_bounded(fields.0) {
         return Err(DeclineReason::Vary);
     }
@@ -255,6 +258,16 @@ fn may_store(
         return Err(DeclineReason::SetCookie);
     }
     Ok(())
+}
+
+/// Whether it is no video but words, such as where to ask instead, or a video in frames. Either may be
+/// just as long as the range that was asked for, and a viewer can ask for both.
+fn is_message(fields: &Fields<'_>) -> bool {
+    let mut kinds = fields.all("content-type");
+    kinds.any(|kind| {
+        let is = |prefix| starts_with_ignore_case(kind.trim_start(), prefix);
+        is("text/") || is("application/vnd.yt-ump")
+    })
 }
 
 /// A strong ETag, else a Last-Modified that is at least a second older than the response

@@ -17,6 +17,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::listener::Listener;
 
+/// As many header fields as a request may have. Envoy lets a viewer send 100 and adds its own and the
+/// filter's: what has passed there must not be refused here.
+const MAX_HEADERS: usize = 256;
+
 /// Answers until `stop` is ready, and then lets exchanges in flight end. `port` is what log lines
 /// call it.
 pub(crate) async fn serve<G, R, B>(
@@ -58,6 +62,7 @@ pub(crate) async fn serve<G, R, B>(
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
+            .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {

@@ -30,7 +30,8 @@ use gate::Gate;
 struct Request<S> {
     method: Method,
     path: FullPath,
-    query: String,
+    /// An empty one is not none: the target is passed on as it came.
+    query: Option<String>,
     headers: HeaderMap,
     body: S,
 }
@@ -44,7 +45,8 @@ pub(crate) async fn serve(
 ) {
     let gate = Arc::new(Gate::new(secret, Arc::clone(&service.metrics)));
     let foreign = Arc::new(Foreign::default());
-    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let query = warp::query::raw().map(Some);
+    let query = query.or(warp::any().map(|| None)).unify();
     let routes = warp::method()
         .and(warp::path::full())
         .and(query)

@@ -11,6 +11,7 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
@@ -37,6 +38,9 @@ pub enum ResolveError {
     /// It has failed.
     #[error("the resolver has failed: {0}")]
     Failed(String),
+    /// The program would take what a viewer's URL says for an option.
+    #[error("the resolver is not asked: {0:?} would be an option; put \"--\" before it")]
+    Option(String),
     /// Its answer names no URL.
     #[error("the resolver's answer names no URL: {0:?}")]
     NoUrl(String),
@@ -110,6 +114,7 @@ impl Resolver {
 
     async fn call(&self, uri: &Uri, video_id: &str, itag: &str) -> Result<Vec<u8>, ResolveError> {
         let separator = if uri.query().is_some() { '&' } else { '?' };
+        let (video_id, itag) = (value(video_id), value(itag));
         let url = format!("{uri}{separator}video_id={video_id}&itag={itag}");
         let unreachable = |error: &dyn ToString| ResolveError::Unreachable(error.to_string());
         let request = Request::get(url).body(Empty::new());
@@ -128,10 +133,41 @@ impl Resolver {
     }
 }
 
+/// A query parameter's value. What is percent-encoded is so already.
+fn value(text: &str) -> String {
+    const SET: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b'%');
+    utf8_percent_encode(text, SET).to_string()
+}
+
+/// The program and its arguments. What stands for a viewer's words is an argument's value and never
+/// an option, such as `--exec=...`: where an argument begins with it, `--` must stand before.
+fn filled(parts: &[String], video_id: &str, itag: &str) -> Result<Vec<String>, ResolveError> {
+    let mut filled = Vec::with_capacity(parts.len());
+    let mut options = true;
+    for part in parts {
+        // The ids have no braces that were not theirs from the start: each is put in once.
+        let text = part
+            .split("{video_id}")
+            .map(|text| text.replace("{itag}", itag))
+            .collect::<Vec<_>>()
+            .join(video_id);
+        if options && text.starts_with('-') && !part.starts_with('-') {
+            return Err(ResolveError::Option(text));
+        }
+        options &= part != "--";
+        filled.push(text);
+    }
+    Ok(filled)
+}
+
 /// Runs the program; dropped, it is killed.
 async fn run(parts: &[String], video_id: &str, itag: &str) -> Result<Vec<u8>, ResolveError> {
-    let filled = |part: &String| part.replace("{video_id}", video_id).replace("{itag}", itag);
-    let mut filled = parts.iter().map(filled);
+    let mut filled = filled(parts, video_id, itag)?.into_iter();
     let program = filled.next().unwrap_or_default();
     let failed = |error: &dyn ToString| {
         ResolveError::Unreachable(format!("{program}: {}", error.to_string()))
@@ -205,16 +241,86 @@ mod tests {
         assert_eq!(channel.channel.as_deref(), Some("UC1"));
     }
 
+    fn resolver(command: &[&str], millis: u64) -> Resolver {
+        Resolver::new(ResolverTerms {
+            asks: Asks::Command(command.iter().map(|&part| part.to_owned()).collect()),
+            timeout: Duration::from_millis(millis),
+            per_hour: 2,
+            channels: false,
+        })
+    }
+
+    #[test]
+    fn what_a_viewer_says_is_no_option() {
+        let check = |command: &[&str], id: &str, itag: &str, expect: Option<&[&str]>| {
+            let parts: Vec<_> = command.iter().map(|&part| part.to_owned()).collect();
+            let got = filled(&parts, id, itag);
+            match expect {
+                Some(expect) => assert_eq!(got.unwrap(), expect, "{command:?} {id}"),
+                None => assert!(matches!(got, Err(ResolveError::Option(_))), "{got:?}"),
+            }
+        };
+        let id = "--exec=reboot";
+        check(&["p", "{video_id}"], id, "22", None);
+        check(&["p", "{itag}", "{video_id}"], "a", "-f", None);
+        check(&["p", "{video_id}", "--"], id, "22", None);
+        check(&["{video_id}"], "-x", "", None);
+        check(&["p", "--", "{video_id}"], id, "22", Some(&["p", "--", id]));
+        check(
+            &["p", "v={video_id}"],
+            id,
+            "",
+            Some(&["p", "v=--exec=reboot"]),
+        );
+        check(
+            &["p", "-f{itag}", "{video_id}"],
+            "a",
+            "-1",
+            Some(&["p", "-f-1", "a"]),
+        );
+        // What stands for one is not looked for in the other.
+        check(&["p", "{video_id}"], "{itag}", "-x", Some(&["p", "{itag}"]));
+        check(
+            &["p", "{itag}"],
+            "-x",
+            "{video_id}",
+            Some(&["p", "{video_id}"]),
+        );
+    }
+
+    #[test]
+    fn what_a_viewer_says_is_one_value_of_the_query() {
+        assert_eq!(value("a-b_C.~1%2F"), "a-b_C.~1%2F");
+        assert_eq!(
+            value("7&&itag=1#x+ \r\n"),
+            "7%26%26itag%3D1%23x%2B%20%0D%0A"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_short_and_soon() {
+        let answers = [
+            ("yes http://a/v | head -c 100000000", None),
+            ("head -c 200000 /dev/zero", None),
+            (
+                "printf 'http://a/\\377\\376'",
+                Some("http://a/\u{fffd}\u{fffd}"),
+            ),
+            ("printf '\\377\\376'", None),
+            ("printf '{\"url\": \"file:///etc/passwd\"}'", None),
+            ("printf '{\"url\": '; yes '[' | head -c 60000", None),
+            ("echo gopher://a/v; echo ' http://b/v'", Some("http://b/v")),
+            ("echo http://a/v; exit 1", None),
+        ];
+        for (script, expect) in answers {
+            let got = resolver(&["sh", "-c", script, "{video_id}"], 10_000);
+            let got = got.resolve("x", "22").await.map(|resolved| resolved.url);
+            assert_eq!(got.ok().as_deref(), expect, "{script}");
+        }
+    }
+
     #[tokio::test]
     async fn a_program_is_run_without_a_shell_and_not_for_long() {
-        let resolver = |command: &[&str], millis| {
-            Resolver::new(ResolverTerms {
-                asks: Asks::Command(command.iter().map(|&part| part.to_owned()).collect()),
-                timeout: Duration::from_millis(millis),
-                per_hour: 2,
-                channels: false,
-            })
-        };
         let echo = resolver(&["echo", "http://a/{itag}?v={video_id}"], 10_000);
         let resolved = echo.resolve("$(id);x", "22").await.unwrap();
         assert_eq!(resolved.url, "http://a/22?v=$(id);x");

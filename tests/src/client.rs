@@ -47,6 +47,16 @@ impl Request {
         }
     }
 
+    /// A request line and fields as they stand, with their line ends but the last; what cannot be
+    /// said by the others.
+    pub fn raw(head: impl AsRef<[u8]>) -> Self {
+        Self {
+            head: head.as_ref().to_vec(),
+            body: Vec::new(),
+            bodiless: head.as_ref().starts_with(b"HEAD "),
+        }
+    }
+
     /// A field; its value may be any bytes.
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.head.extend_from_slice(name.as_bytes());

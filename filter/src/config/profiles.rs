@@ -19,6 +19,7 @@ const STORE: &str = "a list of \"private\", \"set-cookie\", \"no-store\" and \"a
 const FIELDS: &str = "a field of a profile";
 const ALONE: &str = "of use without key only";
 const NEEDS_LENGTH: &str = "of use with length_parameter only";
+const NOT_NAMED: &str = "a parameter that names the entity: in key, or not in ignore; else whoever asks could make a long film a short one";
 
 /// The fields of one, as written.
 struct Written<'a> {
@@ -100,6 +101,16 @@ impl Written<'_> {
         if let (Some(range), None) = (&range_parameter, &length_parameter) {
             let value = Value::from(range.as_str());
             return Err(self.error("range_parameter", &value, NEEDS_LENGTH));
+        }
+        if let Some(length) = &length_parameter {
+            let names = match &key {
+                Key::Url { ignored } => !ignored.contains(length),
+                Key::Parts(parts) => parts.contains(&Part::Query(length.clone())),
+            };
+            if !names {
+                let value = Value::from(length.as_str());
+                return Err(self.error("length_parameter", &value, NOT_NAMED));
+            }
         }
         Ok(Rules {
             profile,

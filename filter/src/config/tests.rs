@@ -248,5 +248,12 @@ fn what_is_wrong_in_a_profile_is_named() {
         "range_parameter: \"range\"",
     );
     check(r#""length_parameter": """#, "length_parameter: \"\"");
+    for key in [r#""key": ["{id}"]"#, r#""ignore": ["a", "size"]"#] {
+        let text = format!(r#"{key}, "length_parameter": "size""#);
+        check(
+            &text,
+            "length_parameter: \"size\" is not a parameter that names",
+        );
+    }
     check(r#""nothing": 1"#, "nothing: 1");
 }

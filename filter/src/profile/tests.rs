@@ -110,6 +110,13 @@ fn what_is_not_consulted_has_a_reason() {
         &[(":path", "/\u{e9}".as_bytes())],
         Some(Reason::UnreadableHeader),
     );
+    for path in ["/a<b", "/a>b", "/a`b", "/a\"b", "/a?\"", "/a?<", "/a#b"] {
+        check(
+            &[(":path", path.as_bytes())],
+            Some(Reason::UnreadableHeader),
+        );
+    }
+    check(&[(":path", b"/a?b={c}|d^e[f]\\")], None);
     check(&[(":authority", b"\xff")], Some(Reason::UnreadableHeader));
     check(
         &[(":path", &[b"/".as_slice(), &[b'x'; 9000]].concat())],

@@ -257,3 +257,31 @@ fn headers_of_a_connection_a_range_or_a_client_are_not_stored() {
         .collect();
     assert_eq!(names, ["etag", "content-type", "date"]);
 }
+
+#[test]
+fn a_video_is_neither_words_nor_frames() {
+    let asked = Asked {
+        profile: Profile::Youtube,
+        range_in_query: true,
+        complete_length: Some(1000),
+        ..asked(Some("0-99"))
+    };
+    for (kind, expect) in [
+        ("video/mp4", Ok((0, 100, 1000))),
+        ("application/octet-stream", Ok((0, 100, 1000))),
+        ("text/plain", Err(DeclineReason::ContentType)),
+        (" Text/html; charset=x", Err(DeclineReason::ContentType)),
+        ("application/vnd.yt-ump", Err(DeclineReason::ContentType)),
+    ] {
+        let fields = [ETAG, ("content-length", "100"), ("content-type", kind)];
+        assert_eq!(bytes(judge(&asked, 200, &fields)), expect, "{kind}");
+        let whole = Asked {
+            range: None,
+            range_in_query: false,
+            complete_length: Some(100),
+            ..asked
+        };
+        let expect = expect.map(|_| (0, 100, 100));
+        assert_eq!(bytes(judge(&whole, 200, &fields)), expect, "{kind}");
+    }
+}

@@ -59,11 +59,9 @@ impl WrittenResolver {
                 let uri = uri.filter(plain);
                 Asks::Http(uri.ok_or_else(|| error("resolver.http", text, expected))?)
             }
-            (None, Some(command)) if command.iter().any(|part| part.contains("{video_id}")) => {
-                Asks::Command(command)
-            }
+            (None, Some(command)) if is_command(&command) => Asks::Command(command),
             (None, Some(command)) => {
-                let expected = "has no {video_id} in it";
+                let expected = "is not a program and arguments with a {video_id} in them";
                 return Err(error("resolver.command", format!("{command:?}"), expected));
             }
             (Some(text), Some(_)) => {
@@ -85,6 +83,15 @@ impl WrittenResolver {
             channels: self.channels,
         }))
     }
+}
+
+/// Whether an argument names the video; what a viewer's URL says is no program.
+fn is_command(parts: &[String]) -> bool {
+    let Some((program, arguments)) = parts.split_first() else {
+        return false;
+    };
+    let stands_for = |part: &str| part.contains("{video_id}") || part.contains("{itag}");
+    !stands_for(program) && arguments.iter().any(|part| part.contains("{video_id}"))
 }
 
 #[cfg(test)]
@@ -115,6 +122,10 @@ mod tests {
             Err("resolver.http: \"https://a/\" is not"),
         );
         check("command = ['yt-dlp']", Err("resolver.command: "));
+        for program in ["{video_id}", "/opt/{itag}"] {
+            let text = format!("command = ['{program}', '{{video_id}}']");
+            check(&text, Err("resolver.command: "));
+        }
         check(
             "http = 'http://a/'\ncommand = ['{video_id}']",
             Err("resolver.http: "),

@@ -21,11 +21,16 @@ pub(super) async fn answer<S>(service: &Arc<Service>, request: &Request<S>) -> R
             return hand_back(plain(StatusCode::BAD_REQUEST, error.to_string()), "message");
         }
     };
-    let own_path = || match request.query.as_str() {
-        "" => request.path.as_str().to_owned(),
-        query => format!("{}?{query}", request.path.as_str()),
+    let own_path = || match &request.query {
+        None => request.path.as_str().to_owned(),
+        Some(query) => format!("{}?{query}", request.path.as_str()),
     };
     let path = wanted.origin_path.clone().unwrap_or_else(own_path);
+    // It is put behind the egress listener's address: `@elsewhere/` there would be another host.
+    if !path.starts_with('/') {
+        let message = format!("{}: {path:?} is not a path", header::ORIGIN_PATH);
+        return hand_back(plain(StatusCode::BAD_REQUEST, message), "message");
+    }
     let asker = Asker::new(&request.headers, path);
     let ask = Ask {
         wanted,

@@ -277,6 +277,10 @@ impl Service {
         else {
             return Err(wrong());
         };
+        // Credentials would be part of the name, and no viewer's request can have any there.
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(wrong());
+        }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let head = RequestHead {

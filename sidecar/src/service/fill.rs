@@ -170,6 +170,11 @@ impl Service {
         };
         let worth = {
             let mut state = live.state();
+            // A generation has no byte behind its end, whatever is said of it.
+            let living = state.record.generation.as_ref();
+            if living.is_some_and(|g| g.seq == seq && g.identity.complete_length < range.end()) {
+                return Err(Refusal::Dead);
+            }
             state.leads.advance(fill, range.end(), Instant::now());
             state.record.bytes_from_origin += range.len();
             state.traffic.from_origin += range.len();

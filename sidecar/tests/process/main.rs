@@ -1,6 +1,7 @@
 //! The sidecar as a process would run it: its two listeners, a real RocksDB, real HTTP, and an
 //! origin that is a program we script. Envoy is not needed: we speak as the filter would.
 
+mod abuse;
 mod access;
 mod admission;
 mod check;

@@ -6,6 +6,7 @@ mod browser;
 mod world;
 mod worth;
 
+mod abuse;
 mod access;
 mod admission;
 mod alone;
