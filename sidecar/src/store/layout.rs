@@ -379,6 +379,14 @@ mod tests {
     }
 
     #[test]
+    fn a_row_may_end_where_offsets_do() {
+        let row = Row::of(u64::MAX - 7, &[1; 7]);
+        let key = row_key(EntityId::from_bytes([1; 16]), 5, u64::MAX - 7);
+        let read = decode_row(&key, &encode_row(&row));
+        assert_eq!(read.unwrap(), (u64::MAX - 7, row));
+    }
+
+    #[test]
     fn another_version_is_refused_by_name() {
         let error = decode_entity(&[9, b'{', b'}']).unwrap_err();
         assert_eq!(
