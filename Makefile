@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions compose-test reproducible fuzz-api chaos reference bench micro simulate nodes up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions compose-test reproducible fuzz fuzz-api deny chaos reference bench micro simulate nodes up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
@@ -44,6 +44,13 @@ envoy-versions: build ## run the smoke tests, the guide's and the demo on every 
 
 reproducible: build ## build the filter again from another folder and compare
 	@scripts/reproducible.sh
+
+fuzz: setup-run ## let the fuzzer look for what breaks the assertions: make fuzz SECONDS=600 TARGETS="range identify"
+	@$(ENV) scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
+
+deny: ## look at licences, sources and versions of the packages used, and at advisories where they can be had
+	@scripts/setup.sh deny
+	@scripts/deny.sh
 
 fuzz-api: build ## send the REST API what its description allows and forbids: make fuzz-api EXAMPLES=500
 	@scripts/setup.sh fuzz

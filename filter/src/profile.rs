@@ -46,7 +46,7 @@ pub enum BypassReason {
     SeveralRanges,
     /// A Range that cannot be read.
     MalformedRange,
-    /// A needed header that is missing, too long, or not visible ASCII.
+    /// A needed header that is missing, too long, not visible ASCII, or not what it must be.
     UnreadableHeader,
     /// A URL too long for a key.
     UrlTooLong,
@@ -283,11 +283,17 @@ fn url<'a>(config: &Config, fields: &'a Fields) -> Result<Url<'a>, BypassReason>
         return Err(BypassReason::Path);
     }
     let authority = required(":authority")?.to_ascii_lowercase();
+    let scheme = required(":scheme")?;
+    // Where one ends and the next begins must be certain, or two URLs could have one key.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    if authority.contains(['/', '?', '#']) || !scheme.bytes().all(plain) {
+        return Err(BypassReason::UnreadableHeader);
+    }
     if !config.authorities.is_empty() && !config.authorities.contains(&authority) {
         return Err(BypassReason::Authority);
     }
     Ok(Url {
-        scheme: required(":scheme")?,
+        scheme,
         authority,
         target,
     })

@@ -280,6 +280,14 @@ impl Config {
             Some(path) => read(path)?,
             None => Written::default(),
         };
+        Self::over(written, file)
+    }
+
+    /// The settings from what was written and what stands in its file.
+    ///
+    /// # Errors
+    /// Names the setting and its value.
+    pub fn over(written: Written, file: Written) -> Result<Self, ConfigError> {
         let mut access = AccessTerms::read(&written, &file)?;
         let (addresses, token) = (written.peer_addresses, written.peers.token);
         let peers = file.peers.read(addresses, token, &mut access.warnings)?;
@@ -405,11 +413,31 @@ fn filter(path: PathBuf) -> Result<viewcache_filter::config::Config, ConfigError
 fn read(path: &Path) -> Result<Written, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
-    toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let line = 1 + before.unwrap_or_default().matches('\n').count();
-        ConfigError::Malformed(path.to_owned(), line, error.message().to_owned())
-    })
+    Written::parse(path, &text)
+}
+
+impl Written {
+    /// Reads the text of the file at `path`.
+    ///
+    /// # Errors
+    /// Names the line, and does not show it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = 1 + before.unwrap_or_default().matches('\n').count();
+            ConfigError::Malformed(path.to_owned(), line, without_text(error.message()))
+        })
+    }
+}
+
+/// A message without the text that stands where none may: a token behind `tokens =`, perhaps.
+fn without_text(message: &str) -> String {
+    let kinds = ["invalid type: string ", "invalid value: string "];
+    let text = kinds.iter().find_map(|kind| message.strip_prefix(kind));
+    match text.and_then(|text| text.rsplit_once(", expected ")) {
+        Some((_, expected)) => format!("a text, expected {expected}"),
+        None => message.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -10,14 +10,16 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use futures_util::Stream;
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderValue};
+use hyper::service::Service as _;
 use hyper::{Method, StatusCode};
 use hyper_util::service::TowerToHyperService;
 use viewcache_protocol::{Secret, UnknownVersion, header, version};
-use warp::Filter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
+use warp::{Filter, Rejection};
 
 use crate::connections;
 use crate::listener::Listener;
@@ -44,10 +46,29 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let gate = Arc::new(Gate::new(secret, Arc::clone(&service.metrics)));
+    let guard = move |request: &_| gate.guard(request);
+    let routes = TowerToHyperService::new(warp::service(routes(service)));
+    connections::serve("data", listener, guard, routes, stop).await;
+}
+
+/// The answer to one request, without a connection and its guard; for the fuzz targets.
+pub async fn exchange(
+    service: &Arc<Service>,
+    request: hyper::Request<Full<Bytes>>,
+) -> hyper::Response<Bytes> {
+    let routes = TowerToHyperService::new(warp::service(routes(Arc::clone(service))));
+    let Ok(response) = routes.call(request).await;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map(Collected::to_bytes);
+    hyper::Response::from_parts(head, body.unwrap_or_default())
+}
+
+/// The whole port as one filter.
+fn routes(service: Arc<Service>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     let foreign = Arc::new(Foreign::default());
     let query = warp::query::raw().map(Some);
     let query = query.or(warp::any().map(|| None)).unify();
-    let routes = warp::method()
+    warp::method()
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
@@ -68,10 +89,7 @@ pub(crate) async fn serve(
                 )
                 .await
             }
-        });
-    let guard = move |request: &_| gate.guard(request);
-    let routes = TowerToHyperService::new(warp::service(routes));
-    connections::serve("data", listener, guard, routes, stop).await;
+        })
 }
 
 async fn answer<S, B>(service: &Arc<Service>, foreign: &Foreign, request: Request<S>) -> Response

@@ -46,6 +46,13 @@ pub mod traffic;
 pub mod turnover;
 pub mod watchers;
 
+/// What the fuzz targets call and nobody else may.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::data_plane::exchange;
+    pub use crate::management::{patched, said};
+}
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

@@ -33,6 +33,8 @@ use std::sync::Arc;
 use hyper::header::{ALLOW, CACHE_CONTROL, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
@@ -42,6 +44,7 @@ use crate::connections;
 use crate::listener::Listener;
 use crate::service::Service;
 pub(crate) use access::Access;
+use body::Kind;
 use call::Call;
 use pages::Scans;
 use problem::Problem;
@@ -107,6 +110,27 @@ fn routes(
         .with(warp::log::custom(|info| {
             tracing::debug!(method = %info.method(), path = info.path(), status = %info.status(), "management");
         }))
+}
+
+/// What a JSON body says, or what is wrong with it; for the fuzz targets.
+///
+/// # Errors
+/// The detail of the answer.
+pub fn said<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let document = body::parse(body, Kind::Json);
+    let said = document.and_then(|document| body::meaning(&document));
+    said.map_err(|problem| problem.detail().to_owned())
+}
+
+/// The same of a merge patch of what is said `now`.
+///
+/// # Errors
+/// The detail of the answer.
+pub fn patched<T: Serialize + DeserializeOwned>(now: &T, body: &[u8]) -> Result<T, String> {
+    let patch = body::parse(body, Kind::Patch);
+    let document = patch.and_then(|patch| edit::merged(now, patch));
+    let said = document.and_then(|document| body::meaning(&document));
+    said.map_err(|problem| problem.detail().to_owned())
 }
 
 /// Every request is read; what cannot be is no request.

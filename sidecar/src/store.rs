@@ -7,6 +7,8 @@
 mod ages;
 mod buffers;
 mod check;
+#[doc(hidden)]
+pub mod codec;
 mod fault;
 mod folder;
 mod handles;

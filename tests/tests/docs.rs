@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "ARCHITECTURE.md",
     "README.md",
     "bench/README.md",
     "docs/EXISTING-ENVOY.md",
+    "docs/FUZZING.md",
     "docs/OPERATION.md",
     "docs/SCALE-OUT.md",
     "docs/SEPARATE-HOSTS.md",
@@ -64,6 +65,7 @@ fn every_path_in_the_documents_exists() {
             "demo/",
             "deploy/",
             "docs/",
+            "fuzz/",
         ];
         if ours.iter().any(|folder| piece.starts_with(folder)) && !piece.contains(' ') {
             assert!(

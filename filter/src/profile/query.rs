@@ -74,7 +74,8 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// One form for the forms that mean the same (RFC 3986 section 6.2.2): percent-encoded unreserved
-/// characters are decoded, the other codes get upper-case digits.
+/// characters are decoded, the other codes get upper-case digits. A value with a
+/// `%` that begins no code stays as it is: with what is decoded behind it, it could become one.
 fn normal(value: &str) -> String {
     let mut normal = String::with_capacity(value.len());
     let mut rest = value;
@@ -93,10 +94,7 @@ fn normal(value: &str) -> String {
                 }
                 after.get(2..).unwrap_or_default()
             }
-            None => {
-                normal.push('%');
-                after
-            }
+            None => return value.to_owned(),
         };
     }
     normal.push_str(rest);
@@ -152,6 +150,8 @@ mod tests {
         check("100%", "100%");
         check("%4", "%4");
         check("%zz%+1", "%zz%+1");
+        check("%%35B", "%%35B");
+        check("%41%", "%41%");
         check("%\u{e9}1", "%\u{e9}1");
         check("%c3%A9", "%C3%A9");
     }

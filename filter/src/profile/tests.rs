@@ -54,6 +54,24 @@ fn any_url_is_an_entity() {
 }
 
 #[test]
+fn no_two_urls_are_one_text() {
+    let key = |authority: &[u8], path: &[u8]| {
+        let request = identify(
+            &Config::default(),
+            &head(&[(":authority", authority), (":path", path)]),
+        );
+        request.map(|request| request.wanted.key)
+    };
+    let unreadable = Err(BypassReason::UnreadableHeader);
+    assert!(key(b"a.example", b"/b/v.mp4").is_ok());
+    assert_eq!(key(b"a.example/b", b"/v.mp4"), unreadable);
+    assert_eq!(key(b"a.example?b", b"/v.mp4"), unreadable);
+    let scheme: &[u8] = b"http://a";
+    let found = reason(&Config::default(), &[(":scheme", scheme)]);
+    assert_eq!(found, Some(BypassReason::UnreadableHeader));
+}
+
+#[test]
 fn what_is_not_consulted_has_a_reason() {
     use BypassReason as Reason;
     let check = |more: &[(&str, &[u8])], expect: Option<Reason>| {

@@ -79,8 +79,10 @@ impl FromStr for MinFree {
             return text.parse().map(Self::Bytes).map_err(|_: String| error());
         };
         let percent: f64 = number.parse().map_err(|_| error())?;
-        if (0.0..100.0).contains(&percent) {
-            Ok(Self::Part((percent * 100.0).round() as u16))
+        let part = (percent * 100.0).round();
+        // Of a whole disk nothing could be used.
+        if (0.0..10_000.0).contains(&part) && !part.is_sign_negative() {
+            Ok(Self::Part(part as u16))
         } else {
             Err(error())
         }
@@ -130,6 +132,9 @@ mod tests {
         check("64KiB", Some(65_536));
         check("0", Some(0));
         check("100%", None);
+        check("99.99%", Some(999_900));
+        check("99.999%", None);
+        check("-0.001%", None);
         check("-1%", None);
         check("%", None);
         check("NaN%", None);

@@ -77,3 +77,21 @@ fn an_unknown_key_is_named() {
     let error = Config::new(written(&["--config", path.to_str().unwrap()])).unwrap_err();
     assert!(error.to_string().contains("max_byte"), "{error}");
 }
+
+#[test]
+fn a_secret_at_the_wrong_place_is_not_told() {
+    for text in [
+        "tokens = 'not-to-be-told'",
+        "peers = 'not-to-be-told, expected x'",
+        "log = 'info'\n[tokens]\nread = [['not-to-be-told']]",
+        "[secret]\nsecret = 'not-to-be-told'",
+        "max_bytes = ['not-to-be-told']",
+        "import_roots = 'not-to-be-told'",
+    ] {
+        let error = Written::parse(Path::new("c"), text)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("config: c: line "), "{error}");
+        assert!(!error.contains("not-to-be-told"), "{error}");
+    }
+}

@@ -104,9 +104,13 @@ pub(super) async fn read(
 
 /// The JSON object that a body is.
 pub(super) async fn document(call: &mut Call, kind: Kind) -> Result<Value, Problem> {
-    let body = call.body(kind, MAX_BODY).await?;
+    parse(&call.body(kind, MAX_BODY).await?, kind)
+}
+
+/// The JSON object that these bytes are.
+pub(super) fn parse(body: &[u8], kind: Kind) -> Result<Value, Problem> {
     let wrong = |error| Problem::new(StatusCode::BAD_REQUEST, format!("body: {error}"));
-    let document = serde_json::from_slice(&body).map_err(wrong)?;
+    let document = serde_json::from_slice(body).map_err(wrong)?;
     check(document, kind)
 }
 

@@ -109,7 +109,6 @@ impl Problem {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

@@ -209,7 +209,8 @@ impl Service {
         let seq = loop {
             let mut changed = std::pin::pin!(live.changed.notified());
             changed.as_mut().enable();
-            if let Some(spool) = self.spools.find(fill) {
+            let spool = self.spools.find(fill);
+            if let Some(spool) = spool.filter(|spool| spool.takes(fill, head)) {
                 return Ok(Target::Spool(spool));
             }
             {

@@ -10,7 +10,9 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
-use viewcache_protocol::{Begin, ByteRange, End, EntityId, FillId, Generation, Outcome, Transfer};
+use viewcache_protocol::{
+    Begin, ByteRange, ChunkHead, End, EntityId, FillId, Generation, Outcome, Transfer,
+};
 
 use super::Service;
 use super::fill::IngestPermit;
@@ -67,11 +69,12 @@ impl Spools {
     }
 
     /// False when too many wait, or one of the same entity does: its viewers' bodies are the same.
+    /// A transfer has one body, too.
     fn open(&self, fill: FillId, spool: &Arc<Spool>) -> bool {
         let mut bodies = lock(&self.0);
         let mut waiting = bodies.waiting.values();
-        if waiting.any(|other| other.live.id == spool.live.id) || MAX_SPOOLS <= bodies.waiting.len()
-        {
+        let same = waiting.any(|other| other.live.id == spool.live.id);
+        if same || bodies.waiting.contains_key(&fill) || MAX_SPOOLS <= bodies.waiting.len() {
             return false;
         }
         let known = bodies.overtaken.iter().find(|(ended, _)| *ended == fill);
@@ -117,6 +120,15 @@ impl Spools {
 }
 
 impl Spool {
+    /// Whether a chunk of this transfer is of its body.
+    pub(super) fn takes(&self, fill: FillId, head: &ChunkHead) -> bool {
+        let Begin {
+            key, generation, ..
+        } = &self.begin;
+        key.id() == head.entity
+            && generation.id(key.profile(), &fill.to_string()) == head.generation
+    }
+
     fn tell(&self, change: impl FnOnce(&mut Progress, Instant)) {
         change(&mut lock(&self.progress), Instant::now());
         self.changed.notify_waiters();

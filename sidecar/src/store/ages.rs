@@ -145,11 +145,12 @@ pub struct Aged {
 }
 
 /// The key of a segment in `segments`: those of a generation stand together.
-pub(super) fn segment_key(id: SegmentId) -> [u8; 32] {
+pub fn segment_key(id: SegmentId) -> [u8; 32] {
     layout::row_key(id.entity, id.seq, id.segment)
 }
 
-pub(super) fn parse_segment_key(key: &[u8]) -> Option<SegmentId> {
+/// What that key names.
+pub fn parse_segment_key(key: &[u8]) -> Option<SegmentId> {
     let (entity, seq) = layout::generation_of(key)?;
     let segment = u64::from_be_bytes(key.get(24..)?.try_into().ok()?);
     Some(SegmentId {
@@ -159,7 +160,8 @@ pub(super) fn parse_segment_key(key: &[u8]) -> Option<SegmentId> {
     })
 }
 
-pub(super) fn encode_segment(record: SegmentRecord) -> [u8; 18] {
+/// The value of a segment.
+pub fn encode_segment(record: SegmentRecord) -> [u8; 18] {
     let mut value = [VERSION; 18];
     value[1] = record.class.byte();
     value[2..10].copy_from_slice(&record.used_at.to_be_bytes());
@@ -167,7 +169,11 @@ pub(super) fn encode_segment(record: SegmentRecord) -> [u8; 18] {
     value
 }
 
-pub(super) fn decode_segment(value: &[u8]) -> Result<SegmentRecord, LayoutError> {
+/// The segment of a value.
+///
+/// # Errors
+/// When it is of another version, or none.
+pub fn decode_segment(value: &[u8]) -> Result<SegmentRecord, LayoutError> {
     let malformed = LayoutError::Malformed("segment");
     let body: Option<[u8; 17]> = unversioned("segment", value)?.try_into().ok();
     let parse = |body: [u8; 17]| {
@@ -181,14 +187,15 @@ pub(super) fn decode_segment(value: &[u8]) -> Result<SegmentRecord, LayoutError>
 }
 
 /// The key of a segment in `ages`: the first is the next to go.
-pub(super) fn age_key(aged: Aged) -> [u8; 41] {
+pub fn age_key(aged: Aged) -> [u8; 41] {
     let mut key = [aged.class.byte(); 41];
     key[1..9].copy_from_slice(&aged.used_at.to_be_bytes());
     key[9..].copy_from_slice(&segment_key(aged.id));
     key
 }
 
-pub(super) fn parse_age_key(key: &[u8]) -> Option<Aged> {
+/// What that key names.
+pub fn parse_age_key(key: &[u8]) -> Option<Aged> {
     let (&class, rest) = key.split_first()?;
     let (used_at, rest) = rest.split_first_chunk()?;
     Some(Aged {

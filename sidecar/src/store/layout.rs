@@ -232,7 +232,8 @@ impl GenerationRecord {
     }
 }
 
-pub(super) fn row_key(entity: EntityId, seq: u64, offset: u64) -> [u8; 32] {
+/// The key of a row.
+pub fn row_key(entity: EntityId, seq: u64, offset: u64) -> [u8; 32] {
     let mut key = [0; 32];
     key[..16].copy_from_slice(entity.as_bytes());
     key[16..24].copy_from_slice(&seq.to_be_bytes());
@@ -255,7 +256,8 @@ pub(super) fn generation_of(key: &[u8]) -> Option<(EntityId, u64)> {
     Some((EntityId::from_bytes(*entity), u64::from_be_bytes(*seq)))
 }
 
-pub(super) fn encode_row(row: &Row) -> Vec<u8> {
+/// The value of a row.
+pub fn encode_row(row: &Row) -> Vec<u8> {
     let mut value = Vec::with_capacity(5 + 4 * row.sums.len());
     value.push(if row.linked { LINKED } else { VERSION });
     value.extend_from_slice(&row.len.to_be_bytes());
@@ -264,7 +266,11 @@ pub(super) fn encode_row(row: &Row) -> Vec<u8> {
     value
 }
 
-pub(super) fn decode_row(key: &[u8], value: &[u8]) -> Result<(u64, Row), LayoutError> {
+/// The row of a key and a value, and its offset.
+///
+/// # Errors
+/// When they are not what the two functions above make.
+pub fn decode_row(key: &[u8], value: &[u8]) -> Result<(u64, Row), LayoutError> {
     let malformed = || LayoutError::Malformed("extent");
     let offset = u64::from_be_bytes(*key.last_chunk().ok_or_else(malformed)?);
     let (linked, body) = row_body(value)?;
@@ -280,7 +286,7 @@ pub(super) fn decode_row(key: &[u8], value: &[u8]) -> Result<(u64, Row), LayoutE
 }
 
 /// How many bytes a row holds.
-pub(super) fn row_len(value: &[u8]) -> Option<u64> {
+pub fn row_len(value: &[u8]) -> Option<u64> {
     let (_, body) = row_body(value).ok()?;
     Some(u32::from_be_bytes(*body.first_chunk()?).into())
 }
@@ -293,13 +299,21 @@ fn row_body(value: &[u8]) -> Result<(bool, &[u8]), LayoutError> {
     }
 }
 
-pub(super) fn encode_entity(record: &EntityRecord) -> Vec<u8> {
+/// The value of an entity.
+///
+/// # Panics
+/// Never: a record has only string keys.
+pub fn encode_entity(record: &EntityRecord) -> Vec<u8> {
     let mut value = vec![VERSION];
     serde_json::to_writer(&mut value, record).expect("a record has only string keys");
     value
 }
 
-pub(super) fn decode_entity(value: &[u8]) -> Result<EntityRecord, LayoutError> {
+/// The entity of a value.
+///
+/// # Errors
+/// When it is of another version, or none.
+pub fn decode_entity(value: &[u8]) -> Result<EntityRecord, LayoutError> {
     let malformed = || LayoutError::Malformed("entity");
     let record: EntityRecord =
         serde_json::from_slice(unversioned("entity", value)?).map_err(|_| malformed())?;
@@ -362,6 +376,14 @@ mod tests {
         };
         assert!(record(CELL).is_ok_and(|record| record.admitted));
         assert!(record(0).is_err() && record(CELL + 1).is_err() && record(CELL / 2).is_err());
+    }
+
+    #[test]
+    fn a_row_may_end_where_offsets_do() {
+        let row = Row::of(u64::MAX - 7, &[1; 7]);
+        let key = row_key(EntityId::from_bytes([1; 16]), 5, u64::MAX - 7);
+        let read = decode_row(&key, &encode_row(&row));
+        assert_eq!(read.unwrap(), (u64::MAX - 7, row));
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl Row {
         let first = offset / CELL;
         let last = end.saturating_sub(1) / CELL;
         (first..=last).filter_map(move |cell| {
-            ByteRange::new(offset.max(cell * CELL), end.min((cell + 1) * CELL))
+            ByteRange::new(
+                offset.max(cell * CELL),
+                end.min((cell + 1).saturating_mul(CELL)),
+            )
         })
     }
 

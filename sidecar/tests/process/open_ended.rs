@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use viewcache_protocol::{
-    Decision, FillId, Generation, GenerationId, MAX_COMPLETE_LENGTH, Outcome, Profile,
+    Decision, EntityKey, FillId, Generation, GenerationId, MAX_COMPLETE_LENGTH, Outcome, Profile,
 };
 
 use crate::harness::{MEMORABLE_HIT, Sidecar, generation};
@@ -93,6 +93,25 @@ async fn of_one_entity_one_is_taken_down_at_a_time() {
     assert_eq!(chunk(&sidecar, first, 0, N).await, 204);
     sidecar.end_at(second, Some(N), Outcome::Complete).await;
     sidecar.end_at(first, Some(N), Outcome::Complete).await;
+    becomes_whole(&origin, &sidecar).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_takes_no_bytes_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (origin, sidecar) = sidecar(dir.path()).await;
+    let fill = sidecar.granted("").await;
+    sidecar.begin_open_ended(fill, &unknown().0).await;
+    let other = generation(2, MAX_COMPLETE_LENGTH).id(Profile::Generic, "");
+    let taken = sidecar.chunk(fill, other, 0, body(2, 0, 1000)).await;
+    assert_eq!(taken.status, 410);
+    // Nor is it replaced by what pretends to be of the same transfer.
+    let another = EntityKey::new(Profile::Generic, "http://origin.test/another").unwrap();
+    sidecar
+        .begin_open_ended_of(another, fill, &unknown().0)
+        .await;
+    assert_eq!(chunk(&sidecar, fill, 0, N).await, 204);
+    sidecar.end_at(fill, Some(N), Outcome::Complete).await;
     becomes_whole(&origin, &sidecar).await;
 }
 

@@ -9,8 +9,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use viewcache_protocol::message::Step;
 use viewcache_protocol::{
-    Begin, ByteRange, ChunkHead, DecideRequest, Decision, End, FillId, Generation, GenerationId,
-    Outcome, PROTOCOL_VERSION, Profile, Wanted,
+    Begin, ByteRange, ChunkHead, DecideRequest, Decision, End, EntityKey, FillId, Generation,
+    GenerationId, Outcome, PROTOCOL_VERSION, Profile, Wanted,
 };
 
 use super::{Got, Sidecar, Viewer, begin, generation, key, key_at, wanted};
@@ -78,7 +78,18 @@ impl Sidecar {
 
     /// `begin` of a body whose length only its end tells.
     pub(crate) async fn begin_open_ended(&self, fill: FillId, living: &Generation) {
+        self.begin_open_ended_of(key(), fill, living).await;
+    }
+
+    /// The same of any entity.
+    pub(crate) async fn begin_open_ended_of(
+        &self,
+        key: EntityKey,
+        fill: FillId,
+        living: &Generation,
+    ) {
         let message = Begin {
+            key,
             open_ended: true,
             ..begin(living, 0, living.complete_length)
         };
