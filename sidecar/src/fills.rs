@@ -9,8 +9,9 @@ use viewcache_protocol::{ByteRange, FillId};
 use crate::terms::Terms;
 pub use role::Role;
 
-/// A follower that has waited this long for a mirrored transfer leads ahead of it: such a transfer
-/// runs at its own viewer's pace, which may be slow.
+/// A follower that has waited this long for a transfer that runs at somebody else's pace leads
+/// ahead of it: a mirrored one runs at its own viewer's, the sidecar's own at that of the readers
+/// behind its frontier. They may be slow, or pause.
 pub const STARVED: Duration = Duration::from_millis(200);
 
 /// How long the origin may take to begin its answer to a request of the sidecar's.
@@ -50,6 +51,8 @@ enum Phase {
         /// Whether the origin has begun to answer.
         answered: bool,
         paused: bool,
+        /// When it last waited for its readers, or went on after that.
+        paced: Option<Instant>,
         seq: u64,
         start: u64,
         frontier: u64,
@@ -95,6 +98,7 @@ impl Leads {
             role: Role::Own,
             answered: false,
             paused: false,
+            paced: None,
             seq,
             start: range.start(),
             frontier: range.start(),
@@ -121,6 +125,7 @@ impl Leads {
                 role,
                 answered: true,
                 paused: false,
+                paced: None,
                 seq,
                 start,
                 frontier: start,
@@ -155,10 +160,14 @@ impl Leads {
     pub fn pause(&mut self, fill: FillId, waits: bool, now: Instant) {
         for lead in self.0.iter_mut().filter(|lead| lead.fill == fill) {
             if let Phase::Running {
-                paused, progressed, ..
+                paused,
+                paced,
+                progressed,
+                ..
             } = &mut lead.phase
             {
                 (*paused, *progressed) = (waits, now);
+                *paced = Some(now);
             }
         }
     }
@@ -257,6 +266,8 @@ impl Leads {
         let untils = self.0.iter().filter_map(|lead| match lead.phase {
             Phase::Running {
                 role,
+                paused,
+                paced,
                 start,
                 frontier,
                 end,
@@ -266,7 +277,16 @@ impl Leads {
                 Some(match role {
                     // Before its first chunk it is not the viewer that is slow.
                     Role::Mirror if start < frontier => stalls.min(since + STARVED),
-                    Role::Mirror | Role::Own => stalls,
+                    Role::Mirror => stalls,
+                    // At its frontier it is this reader that it runs for.
+                    Role::Own if frontier < offset => {
+                        let waited = paused || paced.is_some_and(|at| since <= at);
+                        match waited {
+                            true => stalls.min(since + STARVED),
+                            false => stalls,
+                        }
+                    }
+                    Role::Own => stalls,
                 })
             }
             _ => None,

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey, FillId, Selecting, Wanted};
 
@@ -220,6 +221,25 @@ impl State {
             self.record.most_watched = self.record.most_watched.max(self.record.watchers.most());
         }
         undecided
+    }
+
+    /// Bytes of generation `seq` have come from `offset` on: who reads close behind has them from
+    /// memory. False when that is not the living generation: they belong to nobody any more, and
+    /// its readers would take them for their own.
+    pub fn publish(
+        &mut self,
+        seq: u64,
+        fill: FillId,
+        offset: u64,
+        bytes: Bytes,
+        keep: u64,
+        awaited: u64,
+    ) -> bool {
+        let lives = self.lives(seq);
+        if lives {
+            self.recent.push(fill, offset, bytes, keep, awaited);
+        }
+        lives
     }
 
     /// A transfer has begun: if it is mirrored, its viewer has.

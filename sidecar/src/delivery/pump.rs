@@ -139,6 +139,7 @@ async fn open(service: &Arc<Service>, order: Order) -> Result<Option<(Source, u6
             return Ok(None);
         }
         tokio::select! {
+            biased;
             opened = &mut opened => return Ok(Some((opened?, gap.start()))),
             () = demand => {}
         }
@@ -230,6 +231,8 @@ impl Pump {
                     paused = true;
                     live.state().leads.pause(fill, true, Instant::now());
                     self.flush();
+                    // Whoever follows it far ahead of these readers looks for another way.
+                    live.changed.notify_waiters();
                 }
                 Demand::Paused => {}
             }
@@ -279,9 +282,12 @@ impl Pump {
             state.trouble.over();
             let keep = self.service.ahead() + WORTH;
             let awaited = state.readers.fastest(offset).unwrap_or(u64::MAX);
-            state
-                .recent
-                .push(fill, offset, bytes.clone(), keep, awaited);
+            // Another generation may have come while this frame was waited for.
+            let seq = self.source.seq();
+            if !state.publish(seq, fill, offset, bytes.clone(), keep, awaited) {
+                self.buffer.clear();
+                return;
+            }
             let now = Instant::now();
             state.leads.advance(fill, self.source.at(), now);
         }
@@ -342,6 +348,7 @@ impl Pump {
                 return;
             }
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = demand => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}

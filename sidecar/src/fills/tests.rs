@@ -140,6 +140,25 @@ fn a_starved_follower_leads_ahead_of_a_mirror_but_not_of_a_lead_that_it_paces() 
 }
 
 #[test]
+fn a_follower_is_not_left_to_the_pace_of_readers_behind_it() {
+    let now = Instant::now();
+    let mut leads = running(0, 100, now);
+    leads.advance(FILL, 10, now);
+    let later = now + STARVED;
+    // It runs as fast as the origin gives.
+    assert_eq!(leads.awaited(50, now, later, &terms()), Some(now + STALL));
+    leads.pause(FILL, true, now);
+    assert_eq!(leads.awaited(50, now, now, &terms()), Some(now + STARVED));
+    assert_eq!(leads.awaited(50, now, later, &terms()), None);
+    // Now and then it goes on a little.
+    leads.pause(FILL, false, later);
+    leads.advance(FILL, 11, later);
+    assert_eq!(leads.awaited(50, now, later, &terms()), None);
+    // For who is at its frontier it goes on at once.
+    assert_eq!(leads.awaited(11, now, later, &terms()), Some(later + STALL));
+}
+
+#[test]
 fn a_paused_lead_does_not_stall() {
     let now = Instant::now();
     let mut leads = running(0, 100, now);

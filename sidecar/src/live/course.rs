@@ -104,7 +104,9 @@ impl State {
             Some(run_end) => Some(run_end),
             None => self.writing.next_start(offset),
         };
-        let limit = [others, written].into_iter().flatten().min();
+        // What has come and waits to be written together with what comes next.
+        let come = self.recent.next_start(offset);
+        let limit = [others, written, come].into_iter().flatten().min();
         let mut stop = self.stored.next_start(offset).unwrap_or(end);
         while let Some(island) = self.stored.run_end(stop)
             && island - stop <= self.terms.bridge

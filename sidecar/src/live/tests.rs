@@ -135,6 +135,33 @@ fn miss(forward: ForwardToken, grant: bool) -> Judgement {
 }
 
 #[test]
+fn bytes_of_a_generation_that_has_ended_reach_no_reader_of_the_next() {
+    let world = World::storing(true, &[]);
+    world.lead(0, 1000);
+    let mut state = world.live.state();
+    let bytes = Bytes::from_static(b"old");
+    assert!(state.publish(1, FILL, 0, bytes.clone(), WINDOW, u64::MAX));
+    state.open(generation(2, true, world.wall));
+    // The frame that its transfer was waiting for comes now.
+    assert!(!state.publish(1, FILL, 3, bytes, WINDOW, u64::MAX));
+    let next = |state: &State| state.next(2, world.spot(3, 6, world.now), world.now);
+    assert_eq!(next(&state), Next::Fetch(range(3, 6)));
+    assert_eq!(state.recent.bytes(), 0);
+}
+
+#[test]
+fn what_has_come_and_is_not_written_yet_is_not_asked_for() {
+    let world = World::storing(true, &[]);
+    world.lead(500, 1000);
+    let mut state = world.live.state();
+    let bytes = Bytes::from_static(&[0; 100]);
+    assert!(state.publish(1, FILL, 500, bytes, WINDOW, u64::MAX));
+    state.leads.advance(FILL, 600, world.now);
+    drop(state);
+    assert_eq!(world.next(0, 1000), Next::Fetch(range(0, 500)));
+}
+
+#[test]
 fn an_unknown_entity_is_a_miss_with_one_grant() {
     let world = World::unknown();
     assert_eq!(world.judge(None), miss(ForwardToken::UriMiss, true));

@@ -181,11 +181,12 @@ impl Service {
             // It went to its viewer as well.
             state.traffic.passed(range.len(), 0);
             state.trouble.over();
+            if !state.lives(seq) {
+                return Err(Refusal::Dead);
+            }
             if !state.readers.is_empty() {
-                let keep = self.ahead();
-                state
-                    .recent
-                    .push(fill, range.start(), bytes.clone(), keep, u64::MAX);
+                let (keep, bytes) = (self.ahead(), bytes.clone());
+                state.publish(seq, fill, range.start(), bytes, keep, u64::MAX);
                 live.changed.notify_waiters();
             }
             state.mirrored(fill, range)
