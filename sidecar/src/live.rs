@@ -79,6 +79,7 @@ impl Live {
             settled: None,
             channel: None,
             grace: 0,
+            purged_before: None,
             asker: None,
             asked_with: None,
             readers: Readers::default(),
@@ -169,6 +170,8 @@ pub struct State {
     pub channel: Option<String>,
     /// Its segments are kept so much longer than others, in milliseconds.
     pub grace: u64,
+    /// It was purged before this transfer: what older ones bring that had begun is of what is gone.
+    pub purged_before: Option<FillId>,
     /// How the origin can be asked for more without a viewer: as the newest request did.
     pub asker: Option<Asker>,
     /// What went wrong at the origin since its last byte.

@@ -245,7 +245,7 @@ impl<'a> Run<'a> {
                 }
             }
             StatusCode::GONE => {
-                let past = generation(state).complete_length <= range.start();
+                let past = generation(state).complete_length < range.end();
                 assert!(
                     !is_living || past || model.covers(0, 1).is_none(),
                     "{range} of the living generation was refused"

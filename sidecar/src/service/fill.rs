@@ -216,6 +216,11 @@ impl Service {
             }
             {
                 let state = live.state();
+                // Under the same validator its entity may be there again, for other readers.
+                let purged = state.purged_before.is_some_and(|first| fill.0 < first.0);
+                if purged && !state.leads.holds(fill) {
+                    return Err(Refusal::Dead);
+                }
                 let profile = state.record.key.profile();
                 let living = state.record.generation.as_ref();
                 if let Some(living) = living.filter(|g| g.id(profile) == head.generation) {

@@ -214,6 +214,7 @@ impl Service {
     }
 
     fn purge_known(self: &Arc<Self>, live: &Arc<Live>) -> Result<Option<u64>, StoreError> {
+        live.state().purged_before = Some(self.fill());
         let Some(TakenAway { bytes, old }) = self.take_away(live, |_| true)? else {
             return Ok(None);
         };
