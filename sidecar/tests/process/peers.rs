@@ -89,6 +89,15 @@ async fn answering(response: String) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, asked)
 }
 
+/// Whether no thread of a process runs any more.
+fn stopped(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat"));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_node_tells_of_all_and_waits_for_none() {
     let (dir, origin) = (
@@ -167,6 +176,9 @@ async fn one_node_tells_of_all_and_waits_for_none() {
     };
     let pid = Pid::from_child(&second_process);
     kill_process(pid, Signal::STOP).unwrap();
+    while !stopped(second_process.id()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     check("no answer in 2s").await;
     second_process.kill().unwrap();
     second_process.wait().unwrap();

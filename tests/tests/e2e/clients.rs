@@ -207,12 +207,22 @@ const frame = () => {
   context.drawImage(video, 0, 0, 64, 36);
   return context.getImageData(0, 0, 64, 36).data.reduce((hash, byte) => (hash * 31 + byte) >>> 0, 7);
 };
+// What is drawn is the frame that is shown, which may be the one before for a while after "seeked".
+const shown = async (seconds) => {
+  for (;;) {
+    const frame = await new Promise((resolve) =>
+      video.requestVideoFrameCallback((_, frame) => resolve(frame)));
+    if (Math.abs(frame.mediaTime - seconds) < 0.2) return;
+  }
+};
 const watch = async () => {
   if (video.readyState < 2) await event("loadeddata");
   const seen = [];
   for (const seconds of [9, 2, 14, 5, 0.5]) {
+    const there = shown(seconds);
     video.currentTime = seconds;
     await event("seeked");
+    await there;
     seen.push(frame());
   }
   await video.play();
