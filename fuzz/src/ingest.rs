@@ -19,7 +19,7 @@ const INPUTS: usize = if cfg!(feature = "libfuzzer") { 256 } else { 8 };
 /// A store, and the inputs that it has seen.
 static SEEN: Mutex<Option<(World, Vec<Vec<u8>>)>> = Mutex::new(None);
 
-/// The bytes are a program: see [`program`].
+/// The bytes are a program: see `program`.
 pub fn ingest(data: &[u8]) {
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut world, mut inputs) = seen.take().unwrap_or_else(|| (World::new(), Vec::new()));

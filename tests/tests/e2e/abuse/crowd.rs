@@ -234,7 +234,7 @@ async fn abort(ingress: SocketAddr, number: u64) -> io::Result<()> {
     let patience = Duration::from_millis(number % 5 * 10);
     // It may come as far or not.
     let _ = timeout(patience, stream.read_exact(&mut some)).await;
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         stream.set_zero_linger()?;
     }
     Ok(())
