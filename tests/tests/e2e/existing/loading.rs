@@ -106,8 +106,14 @@ async fn files_that_are_no_configuration_are_passed_by() {
     }
     let world = adopted(folder.path(), None, |_| {}).await;
     let film = world.serve("/videos/film", MIB);
-    // Nobody listens behind the cache's cluster: the first request finds that out.
-    let _ = open(&world, "film").await.rest().await;
+    // Nobody listens behind the cache's cluster: the first request finds that out, and the workers
+    // hear of it a moment later.
+    let found = until("the origin answers", SOON, async || {
+        let mut response = open(&world, "film").await;
+        let _ = response.rest().await;
+        (response.status == 200).then_some(())
+    });
+    found.await.unwrap();
     for _ in 0..5 {
         served(&world, "film", film).await;
     }
