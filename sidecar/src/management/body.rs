@@ -123,7 +123,7 @@ fn check(document: Value, kind: Kind) -> Result<Value, Problem> {
     if !document.is_object() {
         return Err(Problem::refused("body", document, "is not a JSON object"));
     }
-    match misplaced("", &document, kind) {
+    match misplaced(None, &document, kind) {
         Some((path, value, why)) => Err(Problem::refused(&path, value, why)),
         None => Ok(document),
     }
@@ -131,15 +131,23 @@ fn check(document: Value, kind: Kind) -> Result<Value, Problem> {
 
 /// The path to the first list or `null` where none may be, with what is there and what is wrong
 /// with it.
-fn misplaced(path: &str, value: &Value, kind: Kind) -> Option<(String, Value, &'static str)> {
-    let wrong = |why| Some((path.to_owned(), value.clone(), why));
+fn misplaced(
+    path: Option<&str>,
+    value: &Value,
+    kind: Kind,
+) -> Option<(String, Value, &'static str)> {
+    let wrong = |why| Some((path.unwrap_or_default().to_owned(), value.clone(), why));
     let below = |name: &str, value: &Value| match path {
-        "" => misplaced(name, value, kind),
-        path => misplaced(&format!("{path}.{name}"), value, kind),
+        None => misplaced(Some(name), value, kind),
+        Some(path) => misplaced(Some(&format!("{path}.{name}")), value, kind),
     };
     match value {
         Value::Null if kind != Kind::Patch => wrong("is no value: leave the member out"),
-        Value::Array(_) if !LISTS.iter().any(|list| path.ends_with(list)) => {
+        Value::Array(_)
+            if !LISTS
+                .iter()
+                .any(|list| path.is_some_and(|path| path.ends_with(list))) =>
+        {
             wrong("is a list, which is not wanted here")
         }
         Value::Object(members) => members.iter().find_map(|(name, value)| below(name, value)),
@@ -206,6 +214,8 @@ mod tests {
         }
         for (text, path) in [
             (r#"{"a": null}"#, "a"),
+            // A member may have no name.
+            (r#"{"": {"a": null}}"#, ".a"),
             (r#"{"a": {"quality": [1, null]}}"#, "a.quality.1"),
         ] {
             let detail = format!("{path}: null is no value: leave the member out");
