@@ -156,7 +156,7 @@ fn is_ambiguous(path: &str) -> bool {
     let dots = lower.replace("%2e", ".");
     let is_dots = |segment: &str| {
         // What stands behind a semicolon is no part of the name for some.
-        let name = segment.split([';']).next().unwrap_or_default();
+        let name = segment.split(';').next().unwrap_or_default();
         matches!(name, "." | "..")
     };
     joins.iter().any(|text| lower.contains(text)) || dots.split('/').any(is_dots)

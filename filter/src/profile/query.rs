@@ -74,8 +74,8 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// One form for the forms that mean the same (RFC 3986 section 6.2.2): percent-encoded unreserved
-/// characters are decoded, the other codes get upper-case digits. A value with a
-/// `%` that begins no code stays as it is: with what is decoded behind it, it could become one.
+/// characters are decoded, the other codes get upper-case digits. A value with a `%` that begins no
+/// code stays as it is: with what is decoded behind it, it could become one.
 fn normal(value: &str) -> String {
     let mut normal = String::with_capacity(value.len());
     let mut rest = value;
