@@ -170,9 +170,10 @@ impl Service {
         };
         let worth = {
             let mut state = live.state();
-            // A generation has no byte behind its end, whatever is said of it.
-            let living = state.record.generation.as_ref();
-            if living.is_some_and(|g| g.seq == seq && g.identity.complete_length < range.end()) {
+            // Another generation may have come meanwhile, and none has a byte behind its end, whatever
+            // is said of it.
+            let living = state.record.generation.as_ref().filter(|g| g.seq == seq);
+            if living.is_none_or(|g| g.identity.complete_length < range.end()) {
                 return Err(Refusal::Dead);
             }
             state.leads.advance(fill, range.end(), Instant::now());
@@ -181,9 +182,6 @@ impl Service {
             // It went to its viewer as well.
             state.traffic.passed(range.len(), 0);
             state.trouble.over();
-            if !state.lives(seq) {
-                return Err(Refusal::Dead);
-            }
             if !state.readers.is_empty() {
                 let (keep, bytes) = (self.ahead(), bytes.clone());
                 state.publish(seq, fill, range.start(), bytes, keep, u64::MAX);
