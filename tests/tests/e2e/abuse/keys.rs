@@ -205,6 +205,14 @@ fn requests() -> Vec<Request> {
     requests
 }
 
+/// What a request gets, which is this.
+async fn right(world: &World, request: &Request, expected: &Got) -> Got {
+    let got = ask(world.stack.ingress(), request).await;
+    let said = (got.status, &got.cache_status);
+    assert!(got.is_like(expected), "{said:?}");
+    got
+}
+
 /// What the origin has to say to a request: one that no cache may answer.
 async fn told(world: &World, request: &Request) -> Got {
     let uncached = request.clone().field("cache-control", "no-store");
@@ -315,24 +323,12 @@ async fn what_envoy_lets_pass_is_refused_by_nobody_behind_it() {
     let expected = told(&world, &both).await;
     let remembered = until("it is remembered", SOON, async || {
         let before = world.count("remembered").await;
-        let got = ask(world.stack.ingress(), &both).await;
-        assert!(
-            got.is_like(&expected),
-            "{} {}",
-            got.status,
-            got.cache_status
-        );
+        right(&world, &both, &expected).await;
         (before < world.count("remembered").await).then_some(())
     });
     remembered.await.unwrap();
     world.stack.sidecar(0).kill().await.unwrap();
-    let got = ask(world.stack.ingress(), &both).await;
-    assert!(
-        got.is_like(&expected),
-        "{} {}",
-        got.status,
-        got.cache_status
-    );
+    let got = right(&world, &both, &expected).await;
     assert!(
         got.cache_status.contains("detail=failover"),
         "{}",
