@@ -1,5 +1,6 @@
 //! Leads: who is fetching which bytes of one entity, and who may follow. Pure; time is passed in.
 
+mod lead;
 mod role;
 
 use std::time::{Duration, Instant};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 use viewcache_protocol::{ByteRange, FillId};
 
 use crate::terms::Terms;
+pub use lead::Begun;
+use lead::{Lead, Phase};
 pub use role::Role;
 
 /// A follower that has waited this long for a transfer that runs at somebody else's pace leads
@@ -22,62 +25,6 @@ pub const OVERTAKEN: Duration = Duration::from_millis(500);
 
 /// A lead that has brought no byte for this long has lost its `end` message and is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// One transfer from the origin, granted or running.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Lead {
-    fill: FillId,
-    phase: Phase,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Granted; which bytes it will bring is not known before its `begin`.
-    Tentative { until: Instant },
-    /// Ended before its `begin`, which was overtaken and may still come.
-    Overtaken { until: Instant },
-    /// Ended, with chunks of `start..end` on their way until `until`.
-    Landing {
-        start: u64,
-        end: u64,
-        until: Instant,
-    },
-    /// Ended, with bytes in memory that are not stored yet.
-    Draining,
-    /// Bringing bytes: it began at `start`, has come to `frontier`, and goes on to `end`. While it
-    /// is paused its readers have what they want, and it does not stall.
-    Running {
-        role: Role,
-        /// Whether the origin has begun to answer.
-        answered: bool,
-        paused: bool,
-        /// When it last waited for its readers, or went on after that.
-        paced: Option<Instant>,
-        seq: u64,
-        start: u64,
-        frontier: u64,
-        end: u64,
-        progressed: Instant,
-    },
-}
-
-impl Lead {
-    /// When a running lead counts as stalled; `None` when it does already.
-    fn stalls(&self, now: Instant, terms: &Terms) -> Option<Instant> {
-        match self.phase {
-            Phase::Running { paused: true, .. } => Some(now + terms.stall),
-            Phase::Running {
-                answered,
-                progressed,
-                ..
-            } => {
-                let patience = if answered { terms.stall } else { ANSWER };
-                Some(progressed + patience).filter(|&stalls| now < stalls)
-            }
-            _ => None,
-        }
-    }
-}
 
 /// The leads of one entity.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +44,7 @@ impl Leads {
         let phase = Phase::Running {
             role: Role::Own,
             answered: false,
+            ignores_range: false,
             paused: false,
             paced: None,
             seq,
@@ -109,7 +57,12 @@ impl Leads {
     }
 
     /// The lead's response has come and brings `range` of generation `seq`.
-    pub fn begin(&mut self, fill: FillId, role: Role, seq: u64, range: ByteRange, now: Instant) {
+    pub fn begin(&mut self, begun: Begun, seq: u64, range: ByteRange, now: Instant) {
+        let Begun {
+            fill,
+            role,
+            ignores_range,
+        } = begun;
         let over = |lead: &Lead| lead.fill == fill && matches!(lead.phase, Phase::Overtaken { .. });
         let over = self.0.iter().any(over);
         self.forget(fill);
@@ -124,6 +77,7 @@ impl Leads {
             Phase::Running {
                 role,
                 answered: true,
+                ignores_range,
                 paused: false,
                 paced: None,
                 seq,
@@ -219,7 +173,7 @@ impl Leads {
     pub fn expire(&mut self, now: Instant) {
         self.0.retain(|lead| match lead.phase {
             Phase::Tentative { until }
-            | Phase::Overtaken { until }
+            | Phase::Overtaken { until, .. }
             | Phase::Landing { until, .. } => now < until,
             Phase::Running {
                 paused, progressed, ..
@@ -231,10 +185,10 @@ impl Leads {
     /// When the last grant lapses that has not begun; `None` when there is none.
     pub fn tentative_until(&self, now: Instant) -> Option<Instant> {
         let untils = self.0.iter().filter_map(|lead| match lead.phase {
-            Phase::Tentative { until } if now < until => Some(until),
+            Phase::Tentative { until } => Some(until),
             _ => None,
         });
-        untils.max()
+        untils.filter(|&until| now < until).max()
     }
 
     /// Whether a lead, or a grant that may still begin, carries this name.
@@ -266,13 +220,17 @@ impl Leads {
         let untils = self.0.iter().filter_map(|lead| match lead.phase {
             Phase::Running {
                 role,
+                ignores_range,
                 paused,
                 paced,
                 start,
                 frontier,
                 end,
                 ..
-            } if frontier <= offset && offset < end.min(frontier + terms.lease) => {
+            } if frontier <= offset
+                && offset < end
+                && (ignores_range || offset < frontier + terms.lease) =>
+            {
                 let stalls = lead.stalls(now, terms)?;
                 Some(match role {
                     // Before its first chunk it is not the viewer that is slow.

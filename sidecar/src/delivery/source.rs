@@ -16,7 +16,7 @@ use viewcache_protocol::{
 
 use super::lead::Lead;
 use super::proof::prove;
-use crate::fills::Role;
+use crate::fills::Begun;
 use crate::live::{self, Snapshot};
 use crate::origin::{self, Asker, Under};
 use crate::service::Service;
@@ -258,14 +258,16 @@ impl Source {
             transfer.generation.validator = Some(validator.clone());
         }
         let bytes = transfer.range;
+        let complete_length = transfer.generation.complete_length;
+        let resolved = asked.range.and_then(|spec| spec.resolve(complete_length));
+        let ignores_range = resolved.is_some_and(|range| bytes.start() < range.start());
         let generation = transfer
             .generation
             .id(asked.profile, &lead.fill().to_string());
         lead.live().state().latency.observe(began.elapsed());
         let seq = service.open_generation(
             lead.live(),
-            lead.fill(),
-            Role::Own,
+            Begun::own(lead.fill(), ignores_range),
             transfer,
             asker.selecting(),
         );

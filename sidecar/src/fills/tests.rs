@@ -9,13 +9,8 @@ fn terms() -> Terms {
 
 fn running(frontier: u64, end: u64, now: Instant) -> Leads {
     let mut leads = Leads::default();
-    leads.begin(
-        FILL,
-        Role::Own,
-        1,
-        ByteRange::new(frontier, end).unwrap(),
-        now,
-    );
+    let range = ByteRange::new(frontier, end).unwrap();
+    leads.begin(Begun::own(FILL, false), 1, range, now);
     leads
 }
 
@@ -87,9 +82,27 @@ fn a_begin_that_was_overtaken_by_its_end_starts_no_lead() {
     leads.end(FILL, Some(10), now);
     assert!(leads.holds(FILL) && leads.is_empty());
     assert_eq!(leads.tentative_until(now), None);
-    leads.begin(FILL, Role::Own, 1, ByteRange::new(0, 10).unwrap(), now);
+    leads.begin(
+        Begun::own(FILL, false),
+        1,
+        ByteRange::new(0, 10).unwrap(),
+        now,
+    );
     assert!(leads.is_empty());
     assert_eq!(leads.overtaken(0, now, now), Some(now + OVERTAKEN));
+}
+
+#[test]
+fn a_transfer_that_ignores_its_range_is_followed_however_far_away_it_is() {
+    let now = Instant::now();
+    let mut leads = Leads::default();
+    let whole = ByteRange::new(0, 100 << 20).unwrap();
+    leads.begin(Begun::own(FILL, true), 1, whole, now);
+    let far = terms().lease + 1;
+    assert_eq!(leads.awaited(far, now, now, &terms()), Some(now + STALL));
+    assert_eq!(leads.awaited(100 << 20, now, now, &terms()), None);
+    let stalled = now + STALL;
+    assert_eq!(leads.awaited(far, stalled, stalled, &terms()), None);
 }
 
 #[test]
@@ -126,7 +139,7 @@ fn a_starved_follower_leads_ahead_of_a_mirror_but_not_of_a_lead_that_it_paces() 
     let now = Instant::now();
     let whole = ByteRange::new(0, 100).unwrap();
     let mut leads = Leads::default();
-    leads.begin(FILL, Role::Mirror, 1, whole, now);
+    leads.begin(Begun::mirrored(FILL), 1, whole, now);
     // Its first chunk is on its way.
     assert_eq!(leads.awaited(0, now, now, &terms()), Some(now + STALL));
     leads.advance(FILL, 10, now);

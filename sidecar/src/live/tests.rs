@@ -7,7 +7,7 @@ use viewcache_protocol::{DecideRequest, FillId, Generation, Profile, RangeSpec, 
 use super::judging::MEMORY;
 use super::*;
 use crate::error::Refusal;
-use crate::fills::{OVERTAKEN, Role};
+use crate::fills::{Begun, OVERTAKEN};
 use crate::store::{GenerationRecord, Row};
 use crate::terms::Miss;
 
@@ -115,9 +115,10 @@ impl World {
 
     fn lead(&self, start: u64, end: u64) {
         let mut state = self.live.state();
+        let range = range(start, end);
         state
             .leads
-            .begin(FILL, Role::Own, 1, range(start, end), self.now);
+            .begin(Begun::own(FILL, false), 1, range, self.now);
     }
 }
 
@@ -518,9 +519,8 @@ fn a_transfer_ends_where_another_has_begun() {
     world.lead(0, 1000);
     let mut state = world.live.state();
     let other = FillId(2);
-    state
-        .leads
-        .begin(other, Role::Own, 1, range(300, 700), world.now);
+    let begun = Begun::own(other, false);
+    state.leads.begin(begun, 1, range(300, 700), world.now);
     assert!(!state.meets(FILL, 300, 100));
     state.leads.advance(other, 310, world.now);
     assert!(state.meets(FILL, 300, 100));

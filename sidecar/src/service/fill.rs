@@ -13,7 +13,7 @@ use viewcache_protocol::{
 use super::Service;
 use super::spool::Spool;
 use crate::error::{Error, Refusal};
-use crate::fills::Role;
+use crate::fills::{Begun, Role};
 use crate::journal;
 use crate::live::Live;
 use crate::metrics::CameFrom;
@@ -91,8 +91,7 @@ impl Service {
         }
         self.open_generation(
             &live,
-            fill,
-            Role::Mirror,
+            Begun::mirrored(fill),
             Transfer {
                 generation,
                 range,

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use viewcache_protocol::{
-    FillId, Generation, Invalidate, Profile, Selecting, Transfer, Validator, cache_control,
-    stored_headers,
+    Generation, Invalidate, Profile, Selecting, Transfer, Validator, cache_control, stored_headers,
 };
 
 use super::Service;
 use crate::error::Error;
-use crate::fills::Role;
+use crate::fills::Begun;
 use crate::live::Live;
 use crate::store::{GenerationRecord, millis};
 
@@ -28,8 +27,7 @@ impl Service {
     pub fn open_generation(
         self: &Arc<Self>,
         live: &Arc<Live>,
-        fill: FillId,
-        role: Role,
+        begun: Begun,
         transfer: Transfer,
         selecting: Selecting,
     ) -> u64 {
@@ -43,6 +41,7 @@ impl Service {
         let complete_length = identity.complete_length;
         let mut state = live.state();
         let profile = state.record.key.profile();
+        let fill = begun.fill();
         let transfer = fill.to_string();
         let id = identity.id(profile, &transfer);
         let living = state
@@ -79,7 +78,7 @@ impl Service {
         state.record.url_expired = false;
         state.record.invalidated = false;
         state.dirty = true;
-        state.leads.begin(fill, role, seq, range, Instant::now());
+        state.leads.begin(begun, seq, range, Instant::now());
         state.begun(fill);
         let viewer = state.mirrored_for(fill).map(str::to_owned);
         let key = state.record.key.clone();

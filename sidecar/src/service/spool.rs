@@ -18,7 +18,7 @@ use super::Service;
 use super::fill::IngestPermit;
 use crate::error::{Error, Refusal};
 use crate::extents::BLOCK;
-use crate::fills::Role;
+use crate::fills::Begun;
 use crate::live::Live;
 use crate::store::{SpoolFile, StoreError, millis};
 use progress::{Next, Progress};
@@ -255,7 +255,7 @@ impl Service {
         };
         let live = &spool.live;
         let selecting = spool.begin.selecting.clone();
-        let seq = self.open_generation(live, fill, Role::Mirror, transfer, selecting);
+        let seq = self.open_generation(live, Begun::mirrored(fill), transfer, selecting);
         if let Some(living) = live.state().record.generation.as_mut()
             && living.seq == seq
         {

@@ -197,6 +197,23 @@ async fn an_origin_that_ignores_ranges_fills_from_its_first_byte() {
 }
 
 #[tokio::test]
+async fn an_origin_that_ignores_ranges_is_asked_once_for_a_seek_far_ahead() {
+    const LONG: u64 = 48 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script {
+        ignores_ranges: true,
+        complete_length: LONG,
+        ..Script::default()
+    })
+    .await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let first = LONG - 100_000;
+    let got = sidecar.routed(&format!("{first}-")).await;
+    assert!(got.whole && got.body == body(1, first, LONG), "wrong bytes");
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn without_a_validator_no_two_transfers_are_joined() {
     let dir = tempfile::tempdir().unwrap();
     let origin = Origin::start(Script {
