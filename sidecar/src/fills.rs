@@ -20,7 +20,8 @@ pub const STARVED: Duration = Duration::from_millis(200);
 /// How long the origin may take to begin its answer to a request of the sidecar's.
 pub const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long a byte is waited for that its lead has passed: chunks overtake each other.
+/// How long a byte is waited for that its lead has passed, and the `begin` of one that has ended:
+/// messages overtake each other.
 pub const OVERTAKEN: Duration = Duration::from_millis(500);
 
 /// A lead that has brought no byte for this long has lost its `end` message and is forgotten.
@@ -132,7 +133,10 @@ impl Leads {
     pub fn end(&mut self, fill: FillId, delivered: Option<u64>, now: Instant) {
         for lead in self.0.iter_mut().filter(|lead| lead.fill == fill) {
             lead.phase = match lead.phase {
-                Phase::Tentative { until } => Phase::Overtaken { until },
+                Phase::Tentative { until } => Phase::Overtaken {
+                    until,
+                    begins_by: delivered.map(|_| until.min(now + OVERTAKEN)),
+                },
                 Phase::Running {
                     start, frontier, ..
                 } => {
@@ -186,6 +190,7 @@ impl Leads {
     pub fn tentative_until(&self, now: Instant) -> Option<Instant> {
         let untils = self.0.iter().filter_map(|lead| match lead.phase {
             Phase::Tentative { until } => Some(until),
+            Phase::Overtaken { begins_by, .. } => begins_by,
             _ => None,
         });
         untils.filter(|&until| now < until).max()

@@ -18,8 +18,12 @@ pub(super) struct Lead {
 pub(super) enum Phase {
     /// Granted; which bytes it will bring is not known before its `begin`.
     Tentative { until: Instant },
-    /// Ended before its `begin`, which was overtaken and may still come.
-    Overtaken { until: Instant },
+    /// Ended before its `begin`, which was overtaken and may still come. Where bytes were
+    /// delivered it is on its way, and waited for until `begins_by`.
+    Overtaken {
+        until: Instant,
+        begins_by: Option<Instant>,
+    },
     /// Ended, with chunks of `start..end` on their way until `until`.
     Landing {
         start: u64,

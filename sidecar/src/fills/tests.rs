@@ -81,7 +81,9 @@ fn a_begin_that_was_overtaken_by_its_end_starts_no_lead() {
     leads.grant(FILL, now + STALL);
     leads.end(FILL, Some(10), now);
     assert!(leads.holds(FILL) && leads.is_empty());
-    assert_eq!(leads.tentative_until(now), None);
+    // It is on its way, or lost.
+    assert_eq!(leads.tentative_until(now), Some(now + OVERTAKEN));
+    assert_eq!(leads.tentative_until(now + OVERTAKEN), None);
     leads.begin(
         Begun::own(FILL, false),
         1,
@@ -90,6 +92,15 @@ fn a_begin_that_was_overtaken_by_its_end_starts_no_lead() {
     );
     assert!(leads.is_empty());
     assert_eq!(leads.overtaken(0, now, now), Some(now + OVERTAKEN));
+}
+
+#[test]
+fn the_begin_of_a_transfer_that_delivered_nothing_is_not_waited_for() {
+    let now = Instant::now();
+    let mut leads = Leads::default();
+    leads.grant(FILL, now + STALL);
+    leads.end(FILL, None, now);
+    assert_eq!(leads.tentative_until(now), None);
 }
 
 #[test]

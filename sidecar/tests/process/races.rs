@@ -130,6 +130,24 @@ async fn an_end_that_overtakes_its_begin_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_comes_between_an_end_and_its_overtaken_begin_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let fill = sidecar.granted("").await;
+    let living = generation(1, N);
+    let id = living.id(Profile::Generic, "");
+    sidecar.end_at(fill, Some(N), Outcome::Complete).await;
+    let (got, ()) = tokio::join!(sidecar.routed(""), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        sidecar.begin(fill, &living, 0, N).await;
+        sidecar.chunk(fill, id, 0, body(1, 0, N)).await;
+    });
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    assert_eq!(origin.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gap_request_leaves_the_stored_headers() {
     let dir = tempfile::tempdir().unwrap();
     let origin = Origin::start(Script::default()).await;
