@@ -124,9 +124,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    fn wait() -> Self {
+        Self::Segment(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Whether a read that must not wait would have to.
     pub fn is_wait(&self) -> bool {
-        matches!(self, Self::Segment(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match self {
+            Self::Segment(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Self::Index(error) => error.kind() == rocksdb::ErrorKind::Incomplete,
+            _ => false,
+        }
     }
 }
 
@@ -260,14 +268,25 @@ impl Store {
 
     /// The entity as it was stored.
     pub fn load(&self, entity: EntityId) -> Result<Option<Loaded>, StoreError> {
-        let Some(record) = self.index()?.entity(entity)? else {
+        self.load_with(entity, Patience::Wait)
+    }
+
+    /// The same; an error that [is a wait](StoreError::is_wait) when it must not be waited for and
+    /// would have to.
+    pub fn load_with(
+        &self,
+        entity: EntityId,
+        patience: Patience,
+    ) -> Result<Option<Loaded>, StoreError> {
+        let index = self.index()?;
+        let Some(record) = index.entity(entity, patience)? else {
             return Ok(None);
         };
         let (rows, segments) = match &record.generation {
             Some(generation) => {
                 let key = layout::generation_key(entity, generation.seq);
-                let segments = self.index()?.segments(&key)?;
-                (self.index()?.rows(entity, generation.seq)?, segments)
+                let segments = index.segments(&key, patience)?;
+                (index.rows(entity, generation.seq, patience)?, segments)
             }
             None => (Rows::default(), Vec::new()),
         };

@@ -10,7 +10,7 @@ use crate::catalogue::{Channel, Channels, Video, is_id, video_of};
 use crate::events::{Edited, Event};
 use crate::live::{Live, State};
 use crate::policy::Rules;
-use crate::store::StoreError;
+use crate::store::{Patience, StoreError};
 
 impl Service {
     /// What holds for an entity.
@@ -90,7 +90,7 @@ impl Service {
     /// # Errors
     /// When the store cannot be read.
     pub fn video(&self, id: &str) -> Result<Option<Video>, StoreError> {
-        self.store.video(id)
+        self.store.video(id, Patience::Wait)
     }
 
     /// Stores what is known of a video, or forgets it; for what is in memory of it that holds at
@@ -128,7 +128,7 @@ impl Service {
         let (service, channel) = (Arc::clone(self), channel.to_owned());
         self.writers.spawn(move || {
             let _editing = service.editing();
-            let known = service.store.video(&video);
+            let known = service.store.video(&video, Patience::Wait);
             let told = known.and_then(|known| {
                 let video_is = Video {
                     channel: Some(channel),
@@ -142,9 +142,13 @@ impl Service {
         });
     }
 
-    /// The channel of an entity that comes into memory. Blocks.
-    pub(super) fn channel_of(&self, key: &EntityKey) -> Result<Option<String>, StoreError> {
-        let video = self.store.video(&video_of(key))?;
+    /// The channel of an entity that comes into memory.
+    pub(super) fn channel_of(
+        &self,
+        key: &EntityKey,
+        patience: Patience,
+    ) -> Result<Option<String>, StoreError> {
+        let video = self.store.video(&video_of(key), patience)?;
         Ok(video.and_then(|video| video.channel))
     }
 

@@ -13,7 +13,7 @@ use crate::coverage::Coverage;
 use crate::extents::Extents;
 use crate::listing::By;
 use crate::report::{self, Present, Status};
-use crate::store::{EntityRecord, StoreError};
+use crate::store::{EntityRecord, Patience, StoreError};
 
 /// Which entities are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Service {
             }
             if let Some(channel) = &filter.channel
                 && filter.video.is_some()
-                && self.channel_of(&record.key)?.as_ref() != Some(channel)
+                && self.channel_of(&record.key, Patience::Wait)?.as_ref() != Some(channel)
             {
                 continue;
             }
@@ -260,7 +260,7 @@ impl Service {
                 continue;
             };
             if self.table.find(id).is_none() {
-                present.channel = self.channel_of(&record.key)?;
+                present.channel = self.channel_of(&record.key, Patience::Wait)?;
             }
             told.push(report::Entity::new(id, record, present, now));
         }
@@ -315,7 +315,10 @@ impl Service {
         let mut meant = Vec::new();
         for id in videos {
             if let Some(search) = &filter.search {
-                let title = self.store.video(&id)?.and_then(|said| said.title);
+                let title = self
+                    .store
+                    .video(&id, Patience::Wait)?
+                    .and_then(|said| said.title);
                 let mut texts = [Some(&id), title.as_ref()].into_iter().flatten();
                 if !texts.any(|text| text.to_lowercase().contains(&search[..])) {
                     continue;
@@ -351,7 +354,7 @@ impl Service {
         /// An entity is one quality: more than these belong to no real video.
         const MOST: usize = 1000;
         let now = SystemTime::now();
-        let said: Option<Video> = self.store.video(id)?;
+        let said: Option<Video> = self.store.video(id, Patience::Wait)?;
         let entities = self.store.entities_of(id, None, MOST)?;
         if said.is_none() && entities.is_empty() {
             return Ok(None);

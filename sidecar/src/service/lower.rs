@@ -11,7 +11,7 @@ use super::history::Evicted;
 use crate::catalogue::video_of;
 use crate::live::{Live, State};
 use crate::lower::Rival;
-use crate::store::{Gone, Loaded, StoreError, millis};
+use crate::store::{Gone, Loaded, Patience, StoreError, millis};
 use crate::watchers::Watchers;
 
 /// Whoever has asked for an entity within so long watches it: players pause between requests.
@@ -102,7 +102,7 @@ impl Service {
         let rivals = self.rivals(video)?;
         let mut again = false;
         for (id, key, rival) in &rivals {
-            let channel = self.channel_of(key)?;
+            let channel = self.channel_of(key, Patience::Wait)?;
             let rules = self.rules_of(key.profile(), channel.as_deref());
             let others = rivals.iter().map(|(.., other)| other);
             if rules.drop_lower

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use viewcache_protocol::{EntityId, EntityKey};
 
 use super::Service;
-use crate::catalogue::video_of;
 use crate::error::Error;
 use crate::live::{AGE_STEP, Live, State};
-use crate::store::{Loaded, StoreError, millis};
+use crate::store::{Loaded, Patience, StoreError, millis};
 use crate::terms::Terms;
 
 /// How many entities stay in memory although nobody uses them.
@@ -110,17 +109,15 @@ impl Table {
         Ok(load()?.map(|live| self.keep(live)))
     }
 
-    /// The entity in memory, or a new one when nothing is stored of it. `None` when that can only
-    /// be said by waiting.
-    fn find_or_create(
+    /// The same for threads that must not wait, nor must `load`. `None` when that cannot be done.
+    fn find_or_load_at_once(
         &self,
         id: EntityId,
-        lacks: impl FnOnce() -> bool,
-        create: impl FnOnce() -> Live,
+        load: impl FnOnce() -> Option<Live>,
     ) -> Option<Arc<Live>> {
         let _loading = self.loading[Self::shard(id)].try_lock().ok()?;
         let found = self.find(id);
-        found.or_else(|| lacks().then(|| self.keep(create())))
+        found.or_else(|| load().map(|live| self.keep(live)))
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
@@ -160,17 +157,12 @@ impl Service {
     /// When the store cannot be read.
     pub async fn live(self: &Arc<Self>, key: &EntityKey) -> Result<Arc<Live>, Error> {
         let id = key.id();
-        let terms = self.profiles.terms(key.profile());
         let found = match self.table.find(id) {
             Some(live) => self.is_settled(key, &live).then_some(live),
-            None => self.table.find_or_create(
-                id,
-                || {
-                    let nothing = self.store.lacks(id) && self.lacks_versionless(key);
-                    nothing && self.store.lacks_video(&video_of(key))
-                },
-                || self.appearing(key, None, terms),
-            ),
+            None => {
+                let load = || self.load_at_once(key);
+                self.table.find_or_load_at_once(id, load)
+            }
         };
         if let Some(found) = found {
             return Ok(found);
@@ -193,7 +185,7 @@ impl Service {
                 return Ok(None);
             };
             let key = loaded.record.key.clone();
-            Ok(Some(self.brought(&key, Some(loaded))?))
+            Ok(Some(self.brought(&key, Some(loaded), Patience::Wait)?))
         })
     }
 
@@ -213,16 +205,30 @@ impl Service {
         }
         let loaded = self.table.find_or_load(id, || {
             let loaded = self.store.load(id)?;
-            Ok(Some(self.brought(key, loaded)?))
+            Ok(Some(self.brought(key, loaded, Patience::Wait)?))
         })?;
         Ok(loaded.expect("an entity that is not stored is a new one"))
     }
 
-    /// An entity that comes into memory, with what is known of its video. Blocks.
-    fn brought(&self, key: &EntityKey, loaded: Option<Loaded>) -> Result<Live, StoreError> {
+    /// An entity that comes into memory, when what is stored of it can be had without waiting.
+    fn load_at_once(&self, key: &EntityKey) -> Option<Live> {
+        if !self.lacks_versionless(key) {
+            return None;
+        }
+        let loaded = self.store.load_with(key.id(), Patience::AtOnce).ok()?;
+        self.brought(key, loaded, Patience::AtOnce).ok()
+    }
+
+    /// An entity that comes into memory, with what is known of its video.
+    fn brought(
+        &self,
+        key: &EntityKey,
+        loaded: Option<Loaded>,
+        patience: Patience,
+    ) -> Result<Live, StoreError> {
         let terms = self.profiles.terms(key.profile());
         let live = self.appearing(key, loaded, terms);
-        let channel = self.channel_of(key)?;
+        let channel = self.channel_of(key, patience)?;
         {
             let mut state = live.state();
             state.channel = channel;

@@ -235,7 +235,7 @@ impl<T: FnMut(&Problem)> Check<'_, T> {
         change: &Change,
     ) -> Result<(), StoreError> {
         let key = layout::generation_key(place.entity, place.seq);
-        let segments = self.index.segments(&key)?.into_iter();
+        let segments = self.index.segments(&key, Patience::Wait)?.into_iter();
         let known: BTreeMap<u64, SegmentRecord> =
             segments.map(|(id, record)| (id.segment, record)).collect();
         let wanted: BTreeMap<u64, SegmentRecord> =
@@ -325,7 +325,12 @@ impl<T: FnMut(&Problem)> Check<'_, T> {
         let record = self.index.peek(id.entity)?;
         let generation = record.and_then(|record| record.generation);
         let lives = generation.is_some_and(|generation| generation.seq == id.seq);
-        if lives && self.index.rows(id.entity, id.seq)?.any_linked() {
+        if lives
+            && self
+                .index
+                .rows(id.entity, id.seq, Patience::Wait)?
+                .any_linked()
+        {
             return Ok(());
         }
         self.orphan(id)

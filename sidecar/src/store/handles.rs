@@ -47,6 +47,19 @@ impl<K: Copy + Eq + Hash> Shard<K> {
         *used = self.clock;
         Some(Arc::clone(file))
     }
+
+    /// Keeps it open, at the cost of the one that was not used for longest.
+    fn keep(&mut self, key: K, file: File) -> Arc<File> {
+        let file = Arc::new(file);
+        if OPEN_EACH <= self.files.len() {
+            let oldest = self.files.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+                self.files.remove(&oldest);
+            }
+        }
+        self.files.insert(key, (Arc::clone(&file), self.clock));
+        file
+    }
 }
 
 impl<K: Copy + Eq + Hash> Handles<K> {
@@ -62,9 +75,12 @@ impl<K: Copy + Eq + Hash> Handles<K> {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The file when it is open and nobody is at work on the lock: for threads that must not wait.
-    pub(super) fn at_once(&self, key: K) -> Option<Arc<File>> {
-        self.shard(key).try_lock().ok()?.find(key)
+    /// The file when nobody is at work on the lock and it is open, or `open` opens it, which must
+    /// not wait either: for threads that must not.
+    pub(super) fn at_once(&self, key: K, open: impl FnOnce() -> Option<File>) -> Option<Arc<File>> {
+        let mut shard = self.shard(key).try_lock().ok()?;
+        let found = shard.find(key);
+        found.or_else(|| open().map(|file| shard.keep(key, file)))
     }
 
     /// The file; `open` opens it when it is not open yet. When there is no descriptor left, those
@@ -82,16 +98,7 @@ impl<K: Copy + Eq + Hash> Handles<K> {
             }
             opened => opened?,
         };
-        let file = Arc::new(file);
-        if OPEN_EACH <= shard.files.len() {
-            let oldest = shard.files.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(oldest) = oldest.map(|(key, _)| *key) {
-                shard.files.remove(&oldest);
-            }
-        }
-        let now = shard.clock;
-        shard.files.insert(key, (Arc::clone(&file), now));
-        Ok(file)
+        Ok(shard.keep(key, file))
     }
 
     /// Closes what nobody is at work on.
@@ -136,12 +143,12 @@ mod tests {
             }
         });
         opened.unwrap();
-        let open = (0..100).filter(|key| handles.at_once(*key).is_some());
+        let open = (0..100).filter(|key| handles.at_once(*key, || None).is_some());
         assert_eq!(open.count(), 0);
-        assert!(handles.at_once(100).is_some());
+        assert!(handles.at_once(100, || None).is_some());
         // Another failure closes nothing.
         let missing = handles.get(101, || Err(io::ErrorKind::NotFound.into()));
-        assert!(missing.is_err() && handles.at_once(100).is_some());
+        assert!(missing.is_err() && handles.at_once(100, || None).is_some());
     }
 
     #[test]
@@ -150,13 +157,13 @@ mod tests {
         let path = dir.path().join("f");
         let handles = Handles::default();
         let open = || File::create(&path);
-        assert!(handles.at_once(1).is_none());
+        assert!(handles.at_once(1, || None).is_none());
         let file = handles.get(1, open).unwrap();
         let again = handles.get(1, || panic!("it is open")).unwrap();
         assert!(Arc::ptr_eq(&file, &again));
-        assert!(handles.at_once(1).is_some());
+        assert!(handles.at_once(1, || None).is_some());
         handles.remove(1, || std::fs::remove_file(&path)).unwrap();
-        assert!(handles.at_once(1).is_none());
+        assert!(handles.at_once(1, || None).is_none());
     }
 
     #[test]
@@ -171,6 +178,6 @@ mod tests {
             .map(|s| s.lock().unwrap().files.len())
             .sum();
         assert!(open <= SHARDS * OPEN_EACH, "{open}");
-        assert!(handles.at_once(4999).is_some());
+        assert!(handles.at_once(4999, || None).is_some());
     }
 }

@@ -3,19 +3,19 @@
 mod batch;
 pub(super) mod notes;
 mod options;
+mod scans;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, PrefixRange, ReadOptions};
-use viewcache_protocol::{ByteRange, EntityId};
+use rocksdb::{ColumnFamily, DB, ReadOptions, ReadTier};
+use viewcache_protocol::EntityId;
 
-use super::StoreError;
-use super::ages::{self, Aged, Class, Rooms, SegmentId, SegmentRecord};
+use super::ages::{self, Aged, Rooms, SegmentId, SegmentRecord};
 use super::layout::{self, EntityRecord};
-use super::rows::Rows;
+use super::{Patience, StoreError};
 use batch::Batch;
 use options::{families, options};
 
@@ -49,9 +49,6 @@ impl Family {
     }
 }
 
-/// A key and its value.
-type Entry = (Box<[u8]>, Box<[u8]>);
-
 const OPENINGS: &[u8] = b"openings";
 
 /// The index: small, and written with every chunk.
@@ -73,6 +70,15 @@ impl fmt::Debug for Index {
             .field("path", &self.db.path())
             .finish()
     }
+}
+
+/// Those that read no file when that must not be waited for.
+fn reading(patience: Patience) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    if patience == Patience::AtOnce {
+        options.set_read_tier(ReadTier::BlockCache);
+    }
+    options
 }
 
 impl Index {
@@ -186,12 +192,19 @@ impl Index {
 
     /// An entity's record. One that cannot be decoded is removed: its bytes come from the origin
     /// again.
-    pub(super) fn entity(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
-        let value = self
-            .db
-            .get_pinned_cf(self.family(Family::Entities), entity.as_bytes())?;
+    pub(super) fn entity(
+        &self,
+        entity: EntityId,
+        patience: Patience,
+    ) -> Result<Option<EntityRecord>, StoreError> {
+        let value = self.db.get_pinned_cf_opt(
+            self.family(Family::Entities),
+            entity.as_bytes(),
+            &reading(patience),
+        )?;
         match value.map(|value| layout::decode_entity(&value)).transpose() {
             Ok(record) => Ok(record),
+            Err(_) if patience == Patience::AtOnce => Err(StoreError::wait()),
             Err(error) => {
                 tracing::error!(%entity, %error, "a record is removed");
                 self.remove_entity(entity)?;
@@ -250,179 +263,12 @@ impl Index {
         Ok(self.db.get_pinned_cf(family, entity.as_bytes())?.is_some())
     }
 
-    pub(super) fn page(
-        &self,
-        after: Option<EntityId>,
-        limit: usize,
-    ) -> Result<Vec<(EntityId, EntityRecord)>, StoreError> {
-        let start = after.map_or([0; 16], |id| *id.as_bytes());
-        let mode = IteratorMode::From(&start, Direction::Forward);
-        let mut page = Vec::new();
-        for entry in self.db.iterator_cf(self.family(Family::Entities), mode) {
-            let (key, value) = entry?;
-            let malformed = |_| layout::LayoutError::Malformed("entity key");
-            let id = EntityId::from_bytes(key[..].try_into().map_err(malformed)?);
-            if Some(id) == after {
-                continue;
-            }
-            if page.len() == limit {
-                break;
-            }
-            match layout::decode_entity(&value) {
-                Ok(record) => page.push((id, record)),
-                Err(error) => tracing::error!(entity = %id, %error, "a record is passed over"),
-            }
-        }
-        Ok(page)
-    }
-
-    /// Every key of a family that begins with `prefix`, in order, with its value.
-    pub(super) fn scan(
-        &self,
-        family: Family,
-        prefix: &[u8],
-    ) -> impl Iterator<Item = Result<Entry, rocksdb::Error>> {
-        self.scan_after(family, prefix, None)
-    }
-
-    /// The same, but only those after the one that goes on with `after`.
-    fn scan_after(
-        &self,
-        family: Family,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-    ) -> impl Iterator<Item = Result<Entry, rocksdb::Error>> {
-        // With a bound, the iterator does not wade through what was deleted behind the prefix.
-        let mut options = ReadOptions::default();
-        options.set_iterate_range(PrefixRange(prefix));
-        let start = after.map(|after| [prefix, after].concat());
-        let mode = match &start {
-            Some(start) => IteratorMode::From(start, Direction::Forward),
-            None => IteratorMode::Start,
-        };
-        let entries = self.db.iterator_cf_opt(self.family(family), options, mode);
-        let first = move |entry: &Result<Entry, rocksdb::Error>| {
-            let key = entry.as_ref().ok().map(|(key, _)| &key[..]);
-            start.is_some() && key == start.as_deref()
-        };
-        entries.skip_while(first)
-    }
-
-    pub(super) fn rows(&self, entity: EntityId, seq: u64) -> Result<Rows, StoreError> {
-        let mut rows = Rows::default();
-        for entry in self.scan(Family::Rows, &layout::generation_key(entity, seq)) {
-            let (key, value) = entry?;
-            match layout::decode_row(&key, &value) {
-                Ok((offset, row)) => rows.insert(offset, row),
-                Err(error) => tracing::error!(%entity, %error, "an extent is passed over"),
-            }
-        }
-        Ok(rows)
-    }
-
-    /// How many bytes the rows of a generation hold.
-    pub(super) fn stored(&self, entity: EntityId, seq: u64) -> Result<u64, StoreError> {
-        let mut bytes = 0;
-        for entry in self.scan(Family::Rows, &layout::generation_key(entity, seq)) {
-            let (_, value) = entry?;
-            bytes += layout::row_len(&value).unwrap_or(0);
-        }
-        Ok(bytes)
-    }
-
-    /// The rows that begin in a segment.
-    pub(super) fn rows_in(
-        &self,
-        entity: EntityId,
-        seq: u64,
-        segment: ByteRange,
-    ) -> Result<Rows, StoreError> {
-        let key = |offset| layout::row_key(entity, seq, offset);
-        let mut options = ReadOptions::default();
-        options.set_iterate_range(key(segment.start())..key(segment.end()));
-        let family = self.family(Family::Rows);
-        let mut rows = Rows::default();
-        for entry in self
-            .db
-            .iterator_cf_opt(family, options, IteratorMode::Start)
-        {
-            let (key, value) = entry?;
-            if let Ok((offset, row)) = layout::decode_row(&key, &value) {
-                rows.insert(offset, row);
-            }
-        }
-        Ok(rows)
-    }
-
-    /// The segments whose keys begin with `prefix`: all, those of one entity, or of a generation.
-    pub(super) fn segments(
-        &self,
-        prefix: &[u8],
-    ) -> Result<Vec<(SegmentId, SegmentRecord)>, StoreError> {
-        let mut segments = Vec::new();
-        for entry in self.scan(Family::Segments, prefix) {
-            let (key, value) = entry?;
-            let malformed = layout::LayoutError::Malformed("segment key");
-            let id = ages::parse_segment_key(&key).ok_or(malformed)?;
-            match ages::decode_segment(&value) {
-                Ok(record) => segments.push((id, record)),
-                Err(error) => tracing::error!(?id, %error, "a segment is passed over"),
-            }
-        }
-        Ok(segments)
-    }
-
     pub(super) fn segment(&self, id: SegmentId) -> Result<Option<SegmentRecord>, StoreError> {
         let key = ages::segment_key(id);
         let value = self.db.get_cf(self.family(Family::Segments), key)?;
         Ok(value
             .map(|value| ages::decode_segment(&value))
             .transpose()?)
-    }
-
-    /// The segments that are next to be evicted, after `after`, at most `limit`; never pinned ones.
-    pub(super) fn oldest(
-        &self,
-        after: Option<Aged>,
-        limit: usize,
-    ) -> Result<Vec<Aged>, StoreError> {
-        let start = after.map(ages::age_key);
-        let mode = match &start {
-            Some(key) => IteratorMode::From(key, Direction::Forward),
-            None => IteratorMode::Start,
-        };
-        let mut oldest = Vec::new();
-        for entry in self.db.iterator_cf(self.family(Family::Ages), mode) {
-            let (key, _) = entry?;
-            let Some(aged) = ages::parse_age_key(&key) else {
-                tracing::error!(?key, "an age is passed over");
-                continue;
-            };
-            if aged.class == Class::Pinned || oldest.len() == limit {
-                break;
-            }
-            if Some(aged) != after {
-                oldest.push(aged);
-            }
-        }
-        Ok(oldest)
-    }
-
-    /// Every generation that the keys of a family name, each once.
-    pub(super) fn generations(&self, family: Family) -> Result<Vec<(EntityId, u64)>, StoreError> {
-        let mut generations = Vec::new();
-        let mut keys = self.db.raw_iterator_cf(self.family(family));
-        keys.seek_to_first();
-        while let Some((entity, seq)) = keys.key().and_then(layout::generation_of) {
-            generations.push((entity, seq));
-            // Past the generation's last key.
-            keys.seek(layout::row_key(entity, seq, u64::MAX));
-            if keys.key().and_then(layout::generation_of) == Some((entity, seq)) {
-                keys.next();
-            }
-        }
-        keys.status()?;
-        Ok(generations)
     }
 
     /// Takes everything out that is known of a generation but its entity's record. The numbers of
@@ -432,7 +278,7 @@ impl Index {
         entity: EntityId,
         seq: u64,
     ) -> Result<Vec<u64>, StoreError> {
-        let segments = self.segments(&layout::generation_key(entity, seq))?;
+        let segments = self.segments(&layout::generation_key(entity, seq), Patience::Wait)?;
         let mut batch = self.batch();
         batch.remove_rows(entity, seq)?;
         for (id, record) in &segments {

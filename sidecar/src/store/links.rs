@@ -6,7 +6,7 @@ use viewcache_protocol::EntityId;
 use super::index::Index;
 use super::index::notes::{BY_VIDEO, IN};
 use super::notes::{VIDEO, read};
-use super::{Store, StoreError};
+use super::{Patience, Store, StoreError};
 use crate::catalogue::Video;
 
 /// What the names of videos begin with that are listed with their channel.
@@ -29,7 +29,7 @@ pub(super) fn by_channel(channel: &str, video: &str) -> Vec<u8> {
 
 /// Lists what an older version has stored.
 pub(super) fn link(index: &Index) -> Result<(), StoreError> {
-    if index.note(LINKED)?.as_deref() == Some(FORM) {
+    if index.note(LINKED, Patience::Wait)?.as_deref() == Some(FORM) {
         return Ok(());
     }
     for old in OLD {

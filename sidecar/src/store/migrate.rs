@@ -5,7 +5,7 @@ use super::index::{Family, Index};
 use super::layout::{EntityRecord, GenerationRecord};
 use super::rows::{Change, Rows};
 use super::segments::by_segment;
-use super::{Place, StoreError};
+use super::{Patience, Place, StoreError};
 use crate::extents::{BLOCK, Extents};
 
 /// Makes a format 1 index one of format 2, which is what format 3 is without links. It may be cut at any point and begun again: until the
@@ -20,7 +20,7 @@ pub(super) fn migrate(index: &Index) -> Result<(), StoreError> {
             let Some(generation) = &record.generation else {
                 continue;
             };
-            let rows = index.rows(entity, generation.seq)?;
+            let rows = index.rows(entity, generation.seq, Patience::Wait)?;
             let joined = join(&rows, generation);
             let old = rows.iter().map(|(offset, _)| offset);
             let change = Change {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use viewcache_protocol::EntityId;
 
 use super::links::by_channel;
-use super::{EntityRecord, Rooms, SegmentId, SegmentRecord, Store, StoreError};
+use super::{EntityRecord, Patience, Rooms, SegmentId, SegmentRecord, Store, StoreError};
 use crate::catalogue::{Channel, Channels, Video};
 use crate::policy::Policy;
 use crate::service::{Download, Import};
@@ -30,8 +30,12 @@ fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
 }
 
 impl Store {
-    fn note<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
-        let text = self.index()?.note(name.as_bytes())?;
+    fn note<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        patience: Patience,
+    ) -> Result<Option<T>, StoreError> {
+        let text = self.index()?.note(name.as_bytes(), patience)?;
         Ok(text.and_then(|text| read(name, &text)))
     }
 
@@ -43,7 +47,7 @@ impl Store {
 
     /// The policy as it was stored; `None` when there is none, or none that is understood.
     pub fn policy(&self) -> Result<Option<Policy>, StoreError> {
-        let policy = self.note::<Policy>(POLICY)?;
+        let policy = self.note::<Policy>(POLICY, Patience::Wait)?;
         Ok(policy.filter(|policy| match policy.check() {
             Ok(()) => true,
             Err(error) => {
@@ -59,20 +63,15 @@ impl Store {
     }
 
     /// What is known of a video.
-    pub fn video(&self, id: &str) -> Result<Option<Video>, StoreError> {
-        self.note(&format!("{VIDEO}{id}"))
-    }
-
-    /// Whether nothing is known of a video for certain; waits for no disk.
-    pub fn lacks_video(&self, id: &str) -> bool {
-        let name = format!("{VIDEO}{id}");
-        self.index()
-            .is_ok_and(|index| index.lacks_note(name.as_bytes()))
+    pub fn video(&self, id: &str, patience: Patience) -> Result<Option<Video>, StoreError> {
+        self.note(&format!("{VIDEO}{id}"), patience)
     }
 
     /// Stores what is known of a video; `None` forgets it.
     pub fn put_video(&self, id: &str, video: Option<&Video>) -> Result<(), StoreError> {
-        let known = self.video(id)?.and_then(|known| known.channel);
+        let known = self
+            .video(id, Patience::Wait)?
+            .and_then(|known| known.channel);
         let listed = |channel: String| by_channel(&channel, id);
         let channel = video.and_then(|video| video.channel.clone());
         let (old, new) = (known.map(listed), channel.map(listed));
@@ -92,7 +91,7 @@ impl Store {
         &self,
         entity: EntityId,
     ) -> Result<Vec<(SegmentId, SegmentRecord)>, StoreError> {
-        self.index()?.segments(entity.as_bytes())
+        self.index()?.segments(entity.as_bytes(), Patience::Wait)
     }
 
     /// All channels.
@@ -169,6 +168,6 @@ impl Store {
 
     /// An entity's record as it was stored.
     pub fn record(&self, entity: EntityId) -> Result<Option<EntityRecord>, StoreError> {
-        self.index()?.entity(entity)
+        self.index()?.entity(entity, Patience::Wait)
     }
 }

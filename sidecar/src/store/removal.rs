@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use viewcache_protocol::{ByteRange, EntityId, EntityKey};
 
-use super::{Aged, How, Place, SegmentId, Store, StoreError, ages, index, layout};
+use super::{Aged, How, Patience, Place, SegmentId, Store, StoreError, ages, index, layout};
 use crate::watchers::Watchers;
 
 /// A segment that is gone.
@@ -45,7 +45,7 @@ impl Store {
         // An age without its segment leads nowhere.
         batch.remove(index::Family::Ages, &ages::age_key(aged));
         batch.change_segment(aged.id, known, None);
-        let record = index.entity(entity)?;
+        let record = index.entity(entity, Patience::Wait)?;
         let living = record.as_ref().and_then(|record| {
             let generation = record.generation.as_ref().filter(|g| g.seq == seq)?;
             Some((record, generation))
@@ -64,7 +64,11 @@ impl Store {
             linked = hardlinked.then_some((place, range));
             batch.remove_rows_in(entity, seq, range)?;
             let key = layout::generation_key(entity, seq);
-            if index.segments(&key)?.iter().all(|(id, _)| *id == aged.id) {
+            if index
+                .segments(&key, Patience::Wait)?
+                .iter()
+                .all(|(id, _)| *id == aged.id)
+            {
                 batch.remove_entity(entity, Some(&record.key))?;
                 gone.watchers = record.watchers.clone();
             }
@@ -73,7 +77,7 @@ impl Store {
         batch.write()?;
         self.segments.remove(aged.id)?;
         if let Some((place, range)) = linked {
-            let all = !index.rows(entity, seq)?.any_linked();
+            let all = !index.rows(entity, seq, Patience::Wait)?.any_linked();
             self.forsake_link(place, range, all)?;
         }
         Ok(gone)
@@ -83,7 +87,7 @@ impl Store {
     /// the disk. `None` when it is not there.
     pub fn forget(&self, entity: EntityId) -> Result<Option<Forgotten>, StoreError> {
         let index = self.index()?;
-        let Some(record) = index.entity(entity)? else {
+        let Some(record) = index.entity(entity, Patience::Wait)? else {
             return Ok(None);
         };
         let mut batch = index.batch();
@@ -98,7 +102,9 @@ impl Store {
             let seq = generation.seq;
             forgotten.bytes = Some(index.stored(entity, seq)?);
             batch.remove_rows(entity, seq)?;
-            for (id, segment) in index.segments(&layout::generation_key(entity, seq))? {
+            for (id, segment) in
+                index.segments(&layout::generation_key(entity, seq), Patience::Wait)?
+            {
                 batch.change_segment(id, Some(segment), None);
                 forgotten.files.push(id);
                 forgotten.room += segment.allocated;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{CWD, FallocateFlags, Mode, OFlags, ResolveFlags, fallocate, openat2};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use viewcache_protocol::ByteRange;
 
@@ -31,7 +31,7 @@ pub(super) struct Segments {
 pub enum Patience {
     /// It may.
     Wait,
-    /// It must not: only an open file's bytes in the page cache are read.
+    /// It must not: only what is in the page cache is read.
     AtOnce,
 }
 
@@ -85,6 +85,16 @@ pub(super) fn by_segment(range: ByteRange, segment_size: u64) -> impl Iterator<I
 
 /// What gives blocks back and leaves the file as long as it was.
 const HOLE: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
+
+/// Opens a file whose path the kernel has in memory, so that no disk is waited for. Whatever else
+/// is the matter is for a thread to find out that may wait; so is a kernel that cannot tell (before
+/// 5.12).
+fn open_at_once(path: &Path) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED)
+        .ok()
+        .map(File::from)
+}
 
 /// The whole blocks of a part.
 fn blocks_in(part: ByteRange) -> Option<ByteRange> {
@@ -242,7 +252,8 @@ impl Segments {
                 file.read_exact_at(run, offset)
             }
             Patience::AtOnce => {
-                let file = self.handles.at_once(id).ok_or(io::ErrorKind::WouldBlock)?;
+                let file = self.handles.at_once(id, || open_at_once(&self.path(id)));
+                let file = file.ok_or(io::ErrorKind::WouldBlock)?;
                 let len = run.len();
                 let buffers = &mut [IoSliceMut::new(run)];
                 match preadv2(&file, buffers, offset, ReadWriteFlags::NOWAIT) {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::StoreError;
 use super::ages::Rooms;
 use super::index::{Family, Index};
 use super::segments::Segments;
+use super::{Patience, StoreError};
 
 /// What was found on opening.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,9 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
     let mut rooms = Rooms::default();
     for family in [Family::Rows, Family::Segments] {
         for (entity, seq) in index.generations(family)? {
-            let generation = index.entity(entity)?.and_then(|record| record.generation);
+            let generation = index
+                .entity(entity, Patience::Wait)?
+                .and_then(|record| record.generation);
             if generation.is_none_or(|generation| generation.seq != seq) {
                 index.remove_generation(entity, seq)?;
                 swept.generations += 1;
@@ -40,7 +42,7 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
             })
             .collect();
         let mut batch = index.batch();
-        for (id, record) in index.segments(&[first])? {
+        for (id, record) in index.segments(&[first], Patience::Wait)? {
             let file = files.remove(&(id.entity, id.seq, id.segment));
             // Unindexed bytes take room as well, until their segment goes.
             let allocated = file.map_or(0, |file| file.allocated).max(record.allocated);
@@ -56,7 +58,11 @@ pub(super) fn sweep(index: &Index, segments: &Segments) -> Result<Swept, StoreEr
         }
         batch.write()?;
         for file in files.into_values() {
-            if file.id.is_link() && index.rows(file.id.entity, file.id.seq)?.any_linked() {
+            if file.id.is_link()
+                && index
+                    .rows(file.id.entity, file.id.seq, Patience::Wait)?
+                    .any_linked()
+            {
                 continue;
             }
             segments.remove(file.id)?;

@@ -250,7 +250,7 @@ fn opening_removes_dead_generations() {
         store
             .index()
             .unwrap()
-            .rows(key().id(), 1)
+            .rows(key().id(), 1, Patience::Wait)
             .unwrap()
             .is_empty()
     );
@@ -370,7 +370,7 @@ fn a_second_process_is_refused() {
 }
 
 #[test]
-fn what_is_open_and_in_memory_is_read_at_once() {
+fn what_is_in_the_page_cache_is_read_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::new(dir.path());
     world.write(0, 100_000);
@@ -379,15 +379,54 @@ fn what_is_open_and_in_memory_is_read_at_once() {
         let parts: Vec<_> = world.rows.checked(wanted).collect();
         world.store.read(place(1), wanted, &parts, patience)
     };
-    assert!(read(Patience::AtOnce).unwrap_err().is_wait());
-    assert_eq!(read(Patience::Wait).unwrap(), body(10, 90_000));
-    match read(Patience::AtOnce) {
+    // A kernel or a file system that cannot tell what is in memory waits always.
+    let at_once = || match read(Patience::AtOnce) {
         Ok(bytes) => assert_eq!(bytes, body(10, 90_000)),
         Err(error) => assert!(error.is_wait(), "{error}"),
-    }
+    };
+    at_once();
+    assert_eq!(read(Patience::Wait).unwrap(), body(10, 90_000));
+    at_once();
     world.store.unlink(place(1).segment(0)).unwrap();
     assert!(read(Patience::AtOnce).unwrap_err().is_wait());
     assert!(matches!(read(Patience::Wait), Err(StoreError::Damaged(..))));
+}
+
+#[test]
+fn what_is_in_memory_of_the_index_is_loaded_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    let id = key().id();
+    let loaded = |store: &Store| store.load_with(id, Patience::AtOnce);
+    let stranger = EntityKey::new(Profile::Generic, "http://a/c").unwrap().id();
+    let absent = world.store.load_with(stranger, Patience::AtOnce);
+    assert!(absent.unwrap().is_none());
+    world.write(0, 100_000);
+    let found = loaded(&world.store).unwrap().unwrap();
+    let bytes: u64 = found.rows.ranges().map(ByteRange::len).sum();
+    assert_eq!(bytes, 100_000);
+    drop(world);
+    // In a file now, of which opening may have read it.
+    let store = Store::open(dir.path()).unwrap();
+    if let Err(error) = loaded(&store) {
+        assert!(error.is_wait(), "{error}");
+    }
+    store.load(id).unwrap().unwrap();
+    assert!(loaded(&store).unwrap().is_some());
+}
+
+#[test]
+fn what_takes_long_to_load_is_not_loaded_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    let id = key().id();
+    world.store.put(id, &record(1)).unwrap();
+    for piece in 0..=256 {
+        world.write(piece * 200, piece * 200 + 100);
+    }
+    let at_once = world.store.load_with(id, Patience::AtOnce);
+    assert!(at_once.unwrap_err().is_wait());
+    assert!(world.store.load(id).unwrap().is_some());
 }
 
 #[test]

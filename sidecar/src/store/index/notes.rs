@@ -2,10 +2,10 @@
 
 use viewcache_protocol::{EntityId, EntityKey};
 
-use super::{Family, Index};
+use super::{Family, Index, reading};
 use crate::catalogue::video_of;
-use crate::store::StoreError;
 use crate::store::index::batch::Batch;
+use crate::store::{Patience, StoreError};
 
 /// A name, or the rest of one, and its value.
 type Note = (Vec<u8>, Vec<u8>);
@@ -42,13 +42,13 @@ impl Batch<'_> {
 }
 
 impl Index {
-    pub(in crate::store) fn note(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get_cf(self.family(Family::Meta), name)?)
-    }
-
-    /// Whether there certainly is no such note. Waits for no disk.
-    pub(in crate::store) fn lacks_note(&self, name: &[u8]) -> bool {
-        !self.db.key_may_exist_cf(self.family(Family::Meta), name)
+    pub(in crate::store) fn note(
+        &self,
+        name: &[u8],
+        patience: Patience,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let family = self.family(Family::Meta);
+        Ok(self.db.get_cf_opt(family, name, &reading(patience))?)
     }
 
     /// The notes whose names begin with `prefix`, each with the rest of its name.
@@ -64,7 +64,10 @@ impl Index {
         most: usize,
     ) -> Result<Vec<Note>, StoreError> {
         let mut notes = Vec::new();
-        for entry in self.scan_after(Family::Meta, prefix, after).take(most) {
+        for entry in self
+            .scan_after(Family::Meta, prefix, after, Patience::Wait)
+            .take(most)
+        {
             let (name, value) = entry?;
             notes.push((name[prefix.len()..].to_vec(), value.into_vec()));
         }
@@ -78,7 +81,12 @@ impl Index {
         after: Option<&str>,
     ) -> Result<Option<String>, StoreError> {
         let after = after.map(|after| format!("{after}{AFTER}").into_bytes());
-        let mut members = self.scan_after(Family::Meta, prefix.as_bytes(), after.as_deref());
+        let mut members = self.scan_after(
+            Family::Meta,
+            prefix.as_bytes(),
+            after.as_deref(),
+            Patience::Wait,
+        );
         let Some(member) = members.next() else {
             return Ok(None);
         };
