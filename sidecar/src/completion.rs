@@ -1,7 +1,9 @@
 //! Fetching what no viewer has asked for: which entities' rests are fetched now, and which wait.
 //! Pure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::policy::{Completion, Downloads};
 

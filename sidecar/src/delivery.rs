@@ -19,9 +19,10 @@ mod source;
 mod stream;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, CacheStatus, Conditions, Forward, Selecting, Wanted};
 
 use crate::extents::Extents;
@@ -31,6 +32,7 @@ use crate::origin::Asker;
 use crate::pace::Pace;
 use crate::preconditions::{self, Verdict};
 use crate::readers::ReaderId;
+use crate::seam;
 use crate::service::Service;
 use account::{Account, Sent};
 pub use body::Body;
@@ -174,10 +176,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
         let wanted = match preconditions::judge(&ask.conditions, &snapshot.generation.headers) {
             Verdict::NotModified => {
                 service.hit(&live);
-                return Ok(Answer::Empty(Head::not_modified(
-                    &snapshot,
-                    SystemTime::now(),
-                )));
+                return Ok(Answer::Empty(Head::not_modified(&snapshot, seam::wall())));
             }
             Verdict::Forward => return Err(HandBack::Condition),
             Verdict::Answer { ranged: true } => wanted,
@@ -260,7 +259,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
                 detail: None,
             }
         };
-        let now = SystemTime::now();
+        let now = seam::wall();
         let (head, parts) = match parts.len() {
             0 => (
                 Head::of(&snapshot, wanted, range, status, now),
@@ -331,7 +330,7 @@ fn head_only(
     ask: &Ask,
     selecting: &Selecting,
 ) -> Result<Answer, HandBack> {
-    let now = SystemTime::now();
+    let now = seam::wall();
     let snapshot = live.state().usable(live.id, now, Instant::now());
     let snapshot = snapshot.ok_or(HandBack::Unknown)?;
     if !snapshot.generation.answers(selecting) {

@@ -3,8 +3,9 @@
 mod lead;
 mod role;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, FillId};
 
 use crate::terms::Terms;

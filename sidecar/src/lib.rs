@@ -38,6 +38,7 @@ pub mod recent;
 pub mod report;
 pub mod resolver;
 pub mod roots;
+mod seam;
 pub mod service;
 pub mod store;
 pub mod terms;

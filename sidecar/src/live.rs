@@ -15,10 +15,11 @@ mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey, FillId, Selecting, Wanted};
 
 use crate::extents::Extents;
@@ -30,6 +31,7 @@ use crate::policy::{Admit, Quality, Reason, Withheld};
 use crate::readers::Readers;
 use crate::recent::Recent;
 use crate::report::Present;
+use crate::seam;
 use crate::store::{EntityRecord, Loaded, Rows};
 use crate::terms::Terms;
 use crate::traffic::Counts;
@@ -108,9 +110,7 @@ impl Live {
 
     /// The right to change what the index has of it; for blocking threads.
     pub fn index_lock(&self) -> MutexGuard<'_, ()> {
-        self.indexing
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        seam::lock(&self.indexing)
     }
 
     /// The state, for as long as the guard lives; never across an await.

@@ -2,7 +2,7 @@
 //! are Envoy's job.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -16,6 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
+use tokio::time::Instant;
 use viewcache_protocol::{OriginRequest, Secret, Selecting, Validator, header, vary};
 
 /// Why the origin could not be read.
@@ -249,8 +250,9 @@ impl Origin {
         if let Some((name, validator)) = under.field() {
             request = request.header(name, validator.as_str());
         }
-        let answer = self.client.request(request.body(Empty::new())?);
-        match tokio::time::timeout_at(deadline.into(), answer).await {
+        let request = request.body(Empty::new())?;
+        let answer = self.client.request(request);
+        match tokio::time::timeout_at(deadline, answer).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(OriginError::Late),
         }

@@ -1,7 +1,9 @@
 //! How fast a response goes, and what follows from it: how early its next gap is asked for, and how
 //! much at once. Pure; time is passed in.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The shortest time that a rate is measured over.
 const SAMPLE: Duration = Duration::from_millis(10);

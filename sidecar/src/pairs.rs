@@ -1,10 +1,11 @@
 //! Which sound and which picture of a video are watched together. Pure; time is passed in.
 
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use viewcache_protocol::{EntityId, EntityKey};
 
 use crate::itags::{self, Kind};

@@ -2,9 +2,10 @@
 //! again. Pure; time is passed in.
 
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lru::LruCache;
+use tokio::time::Instant;
 
 /// How a quality can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// What was not taken in this time cannot be made up for.
 const BURST: Duration = Duration::from_millis(100);
@@ -34,7 +36,7 @@ impl Rate {
     /// Waits until so many bytes may be taken.
     pub async fn take(&self, bytes: u64) {
         if let Some(until) = self.book(bytes, Instant::now()) {
-            tokio::time::sleep_until(until.into()).await;
+            tokio::time::sleep_until(until).await;
         }
     }
 

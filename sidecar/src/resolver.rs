@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -15,6 +15,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 use crate::config::{Asks, ResolverTerms, VARIABLES};
 

@@ -36,10 +36,11 @@ mod writers;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use viewcache_protocol::{Admission, ByteRange, DecideRequest, Decision, FillId, Grant, Profile};
 
 use crate::catalogue::Channels;
@@ -54,6 +55,7 @@ use crate::peers::Peers;
 use crate::policy::Policy;
 use crate::resolver::Resolver;
 use crate::roots::Roots;
+use crate::seam;
 use crate::store::{Damage, Patience, Store, StoreError, millis};
 use crate::turnover::Turnover;
 pub use alarms::Alarms;
@@ -223,7 +225,7 @@ impl Service {
             filter: config.filter.clone(),
             bounding: AtomicBool::new(false),
             // A restarted sidecar must not take its predecessor's fills for its own.
-            next_fill: AtomicU64::new(millis(SystemTime::now()) << 20),
+            next_fill: AtomicU64::new(millis(seam::wall()) << 20),
             editing: Mutex::default(),
             grave: Grave::default(),
             counted: Counted::default(),
@@ -262,7 +264,7 @@ impl Service {
         if let Some(channel) = &request.channel {
             self.told_channel(&live, channel);
         }
-        let (wall, now) = (SystemTime::now(), Instant::now());
+        let (wall, now) = (seam::wall(), Instant::now());
         let mut state = live.state();
         state.expire(now);
         state.record.last_accessed = millis(wall);
@@ -335,13 +337,14 @@ impl Service {
     /// Reads stored bytes, at once when they are in the page cache; what turns out damaged is
     /// dropped, so that the caller finds a gap.
     pub fn read(self: &Arc<Self>, live: &Arc<Live>, seq: u64, range: ByteRange) -> Read {
+        let cold = seam::is_cold();
         match self.try_read(live, seq, range, Patience::AtOnce) {
-            Ok(bytes) => Read::Done(bytes),
+            Ok(bytes) if !cold => Read::Done(bytes),
             // To wait for the disk, or to take damaged bytes out of the index.
-            Err(_) => {
+            Ok(_) | Err(_) => {
                 let (service, live) = (Arc::clone(self), Arc::clone(live));
                 let read = move || service.read_and_heal(&live, seq, range);
-                Read::Waits(tokio::task::spawn_blocking(read))
+                Read::Waits(seam::spawn_blocking(read))
             }
         }
     }
@@ -353,8 +356,9 @@ impl Service {
         range: ByteRange,
         patience: Patience,
     ) -> Result<bytes::Bytes, StoreError> {
-        let reading = live.reading(seq, range, millis(SystemTime::now()));
+        let reading = live.reading(seq, range, millis(seam::wall()));
         let reading = reading.ok_or(StoreError::Damaged(Damage::Unindexed, range))?;
+        seam::between();
         self.store
             .read(reading.place, range, &reading.parts, patience)
     }
@@ -367,6 +371,7 @@ impl Service {
         range: ByteRange,
     ) -> Result<bytes::Bytes, Error> {
         let result = self.try_read(live, seq, range, Patience::Wait);
+        seam::between();
         let place = live.state().place(seq);
         match (&result, place) {
             (&Err(StoreError::Damaged(damage, part)), Some(place)) => {
@@ -419,8 +424,10 @@ impl Service {
             state.record.pinned = false;
             (bytes, old)
         };
+        seam::between();
         self.store.remove_entity(live.id)?;
         drop(indexing);
+        seam::between();
         self.spools.purge(live.id);
         live.changed.notify_waiters();
         Ok(Some(TakenAway { bytes, old }))
@@ -437,7 +444,9 @@ impl Service {
         let Some(generation) = &record.generation else {
             return Ok(());
         };
+        seam::between();
         let written = self.store.put(live.id, &record);
+        seam::between();
         let mut state = live.state();
         match &written {
             Ok(()) => state.recorded = Some(generation.seq),

@@ -55,6 +55,8 @@ use segments::Segments;
 pub use spool::SpoolFile;
 pub use update::{SegmentChange, Update};
 
+use crate::seam;
+
 /// Where a generation's bytes live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -302,6 +304,7 @@ impl Store {
 
     /// Stores the entity's record.
     pub fn put(&self, entity: EntityId, record: &EntityRecord) -> Result<(), StoreError> {
+        seam::disk()?;
         self.index()?.put_entity(entity, record)
     }
 
@@ -317,6 +320,7 @@ impl Store {
     /// Writes bytes that lie in one segment and are not stored yet. They are stored when they are
     /// indexed too.
     pub fn write(&self, place: Place, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        seam::disk()?;
         Ok(self.segments.write(place, offset, bytes)?)
     }
 
@@ -327,6 +331,7 @@ impl Store {
 
     /// Makes a change of the index.
     pub fn update(&self, place: Place, update: &Update) -> Result<(), StoreError> {
+        seam::disk()?;
         let index = self.index()?;
         let mut batch = index.batch();
         batch.update(place.entity, place.seq, update)?;

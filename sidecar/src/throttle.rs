@@ -1,7 +1,9 @@
 //! Log lines that must not flood.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How often a line passes at the most.
 const EVERY: Duration = Duration::from_secs(10);

@@ -2,9 +2,10 @@
 
 use std::ops::AddAssign;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::header::HeaderValue;
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, EntityKey};
 
 use super::HandBack;

@@ -4,10 +4,11 @@
 //! that somebody is bringing already: viewers who come to its bytes follow it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, FillId, Wanted};
 
 use super::found::{Found, generation};
@@ -146,7 +147,7 @@ impl Completer {
         // What the origin has just said to somebody else may be another thing in a while.
         let declined = self.live.state().declined_until;
         if let Some(until) = declined {
-            tokio::time::sleep_until(until.into()).await;
+            tokio::time::sleep_until(until).await;
         }
         let began = Instant::now();
         let found = generation(&self.service, &self.live, &wanted, &asker, began).await;
@@ -229,7 +230,7 @@ impl Bringing {
                 Todo::Wait(until) => {
                     let soon = Instant::now() + LOOK_EVERY;
                     let until = until.unwrap_or(soon).min(soon);
-                    let _ = tokio::time::timeout_at(until.into(), changed).await;
+                    let _ = tokio::time::timeout_at(until, changed).await;
                 }
                 Todo::Gap(gap, lead) => {
                     let before = self.stored(gap);

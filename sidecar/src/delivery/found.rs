@@ -1,8 +1,8 @@
 //! Which generation a response is made of, and what the origin is asked before that is known.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
+use tokio::time::Instant;
 use viewcache_protocol::{Forward, Wanted};
 
 use super::lead::Lead;
@@ -10,6 +10,7 @@ use super::source::{Discovery, Source};
 use super::{HandBack, PATIENCE};
 use crate::live::{self, Live, Snapshot, State};
 use crate::origin::Asker;
+use crate::seam;
 use crate::service::Service;
 
 /// What a response is made of.
@@ -43,7 +44,7 @@ pub(super) async fn generation(
     loop {
         let mut changed = std::pin::pin!(live.changed.notified());
         changed.as_mut().enable();
-        let (wall, now) = (SystemTime::now(), Instant::now());
+        let (wall, now) = (seam::wall(), Instant::now());
         let lead = {
             let mut state = live.state();
             state.leads.expire(now);
@@ -92,7 +93,7 @@ pub(super) async fn generation(
                 followed = true;
                 let _follows = service.metrics.follow();
                 // Either way the state is looked at again.
-                let _ = tokio::time::timeout_at(until.min(deadline).into(), changed).await;
+                let _ = tokio::time::timeout_at(until.min(deadline), changed).await;
                 continue;
             }
         };
@@ -101,7 +102,7 @@ pub(super) async fn generation(
             Ok(Discovery::Source(source)) => (Some(source), None, None),
             Ok(Discovery::Same { upstream }) => (None, Some(304), upstream),
             Err(error) => {
-                let excused = live.state().excused(live.id, SystemTime::now());
+                let excused = live.state().excused(live.id, seam::wall());
                 let Some((snapshot, status)) = excused.zip(error.failure()) else {
                     return Err(error.hand_back());
                 };
@@ -116,7 +117,7 @@ pub(super) async fn generation(
                 });
             }
         };
-        let snapshot = live.state().snapshot(live.id, SystemTime::now());
+        let snapshot = live.state().snapshot(live.id, seam::wall());
         // What has just come is fresh enough for whoever asked for it, but without a validator
         // each such request would fetch all of it.
         let usable = |snapshot: &Snapshot| {

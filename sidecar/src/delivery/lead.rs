@@ -1,8 +1,8 @@
 //! The right to fetch, held by a transfer of the sidecar's.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, FillId, Selecting};
 
 use crate::live::{Live, State};

@@ -3,10 +3,11 @@
 //! middle. Only then may bytes of both stand beside each other.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 use viewcache_protocol::{Asked, ByteRange, Generation, Profile, RangeSpec, Transfer, date};
 
 use super::source::{SourceError, text_headers};
@@ -97,7 +98,7 @@ pub async fn sample(
     let mut body = response.into_body();
     let mut bytes = BytesMut::new();
     while (bytes.len() as u64) < piece.len() {
-        let frame = tokio::time::timeout_at(deadline.into(), body.frame()).await;
+        let frame = tokio::time::timeout_at(deadline, body.frame()).await;
         let Some(Ok(frame)) = frame.map_err(|_| SourceError::Patience)? else {
             return Err(SourceError::Short(piece.start() + bytes.len() as u64));
         };

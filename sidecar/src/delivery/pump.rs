@@ -3,10 +3,11 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use viewcache_protocol::ByteRange;
 
 use super::lead::Lead;
@@ -260,7 +261,7 @@ impl Pump {
                 biased;
                 frame = self.source.next() => return frame,
                 () = changed => {}
-                () = tokio::time::sleep_until(until.into()) => {
+                () = tokio::time::sleep_until(until) => {
                     if silent_at <= Instant::now() {
                         return Err(SourceError::Short(self.source.at()));
                     }

@@ -2,9 +2,10 @@
 //! has shown that it reads on.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, Wanted};
 
 use super::lead::Lead;

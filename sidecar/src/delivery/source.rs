@@ -4,12 +4,12 @@ mod error;
 mod record;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Response;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use viewcache_protocol::{
     Asked, ByteRange, GenerationId, RangeSpec, Transfer, Validator, Wanted, date,
 };
@@ -19,6 +19,7 @@ use super::proof::prove;
 use crate::fills::Begun;
 use crate::live::{self, Snapshot};
 use crate::origin::{self, Asker, Under};
+use crate::seam;
 use crate::service::Service;
 pub use error::{Fetched, SourceError};
 use record::Record;
@@ -231,7 +232,7 @@ impl Source {
             .await?;
         let status = response.status().as_u16();
         let mut headers = text_headers(&response);
-        date(&mut headers, SystemTime::now());
+        date(&mut headers, seam::wall());
         let upstream = cache_status(&headers);
         if let (304, &Under::Other(validator)) = (status, under)
             && service.refresh(lead.live(), validator, &headers)
@@ -248,7 +249,7 @@ impl Source {
         let mut transfer = judged.map_err(|reason| SourceError::Declined {
             status,
             reason,
-            retry_after: origin::retry_after(response.headers(), SystemTime::now()),
+            retry_after: origin::retry_after(response.headers(), seam::wall()),
         })?;
         // A 206 to If-Range need not repeat the validator that it was asked under (RFC 9110
         // section 15.3.7).

@@ -2,11 +2,11 @@
 //! order; what neither is there nor on its way is ordered from the origin, early enough.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use viewcache_protocol::ByteRange;
 
 use super::lead::Lead;
@@ -130,7 +130,7 @@ impl Stream {
         };
         // Either way the state is looked at again.
         let until = until.min(since + self.terms.patience);
-        let _ = tokio::time::timeout_at(until.into(), changed).await;
+        let _ = tokio::time::timeout_at(until, changed).await;
         drop(follows);
         Ok(None)
     }

@@ -1,7 +1,6 @@
 //! One transfer from the origin, and how far it is.
 
-use std::time::Instant;
-
+use tokio::time::Instant;
 use viewcache_protocol::FillId;
 
 use super::{ANSWER, Role};

@@ -1,9 +1,8 @@
 //! How a response goes on at an offset: from the store, from another's transfer, or by a transfer
 //! of its own. Pure.
 
-use std::time::Instant;
-
 use bytes::Bytes;
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, FillId};
 
 use super::State;

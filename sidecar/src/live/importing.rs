@@ -99,8 +99,9 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Instant, SystemTime};
+    use std::time::SystemTime;
 
+    use tokio::time::Instant;
     use viewcache_protocol::{EntityKey, FillId, Profile, Validator};
 
     use super::*;

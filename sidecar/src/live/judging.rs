@@ -1,7 +1,8 @@
 //! What becomes of a request, by what is known of its entity. Pure.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use viewcache_protocol::message::ForwardToken;
 use viewcache_protocol::{ByteRange, DecideRequest, EntityId, Validator, Wanted};
 

@@ -1,7 +1,8 @@
 //! A viewer's own transfer, as the filter copies it here.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, FillId};
 
 /// One that was granted.

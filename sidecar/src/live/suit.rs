@@ -1,7 +1,6 @@
 //! Whether an entity is the one of several variants that a request is about. Pure.
 
-use std::time::Instant;
-
+use tokio::time::Instant;
 use viewcache_protocol::message::ForwardToken;
 use viewcache_protocol::{FillId, Selecting};
 

@@ -1,6 +1,8 @@
 //! What went wrong at the origin since its last byte, and when it may be asked again. Pure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The pause after the first failure; it doubles with each.
 const BACK_OFF: Duration = Duration::from_millis(200);

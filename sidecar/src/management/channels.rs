@@ -1,10 +1,11 @@
 //! Channels over REST.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::time::Instant;
 use warp::reply::Reply;
 
 use super::about::{About, CURSOR, Form, Id, LIMIT, Parameter};

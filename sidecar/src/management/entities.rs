@@ -1,11 +1,12 @@
 //! Entities over REST.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, EntityId};
 use warp::reply::Reply;
 

@@ -8,13 +8,14 @@ mod removing;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
 use hyper::HeaderMap;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use viewcache_protocol::{
     Begin, ByteRange, ChunkHead, DecideRequest, Decision, End, EntityKey, Generation, Outcome,
     Profile, Validator, Wanted,

@@ -11,6 +11,7 @@ use crate::events::{Event, PolicyChanged};
 use crate::live::Live;
 use crate::origin::Asker;
 use crate::policy::{Excess, Policy, Pools, Reason, Shares};
+use crate::seam;
 use crate::store::{Class, Standing, StoreError};
 
 impl Service {
@@ -118,7 +119,9 @@ impl Service {
         let Some((place, update)) = live.state().classing(standing) else {
             return Ok(false);
         };
+        seam::between();
         self.store.update(place, &update)?;
+        seam::between();
         let mut state = live.state();
         state.record.stand(standing);
         state.dirty = true;

@@ -4,10 +4,11 @@ mod job;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use viewcache_protocol::EntityId;
 
 use super::Service;

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use viewcache_protocol::EntityId;
 
 use super::Service;
@@ -14,6 +15,7 @@ use super::room::{Claim, Shortage, Take};
 use crate::error::Refusal;
 use crate::events::{Event, Pinned, Subject};
 use crate::live::{Leaving, Live, State};
+use crate::seam;
 use crate::store::{Aged, Class, Gone, Place, SegmentId, Standing, Store, StoreError};
 
 /// How long a writer waits for room that another thread makes.
@@ -237,6 +239,7 @@ impl Service {
                         self.evict_live(&live, aged)?
                     }
                     None => {
+                        seam::between();
                         let gone = self.store.evict(aged)?;
                         self.memories.keep(entity, &gone.watchers);
                         self.room.release(gone.room);
@@ -296,6 +299,7 @@ impl Service {
             return Ok(0);
         };
         let place = leaving.place;
+        seam::between();
         let told = match leaving.update.is_empty() {
             true => Ok(()),
             false => self.store.update(place, &leaving.update),
@@ -304,6 +308,7 @@ impl Service {
             live.state().stay(seq, segment, leaving);
             return Err(error);
         }
+        seam::between();
         // Should it stay, its room is not given back, and the next start removes it.
         let unlinked = self.store.unlink(place.segment(segment));
         let whole = place.segment_range(segment * place.segment_size);
@@ -311,6 +316,7 @@ impl Service {
             Some(all) => self.store.forsake_link(place, whole, all),
             None => Ok(()),
         };
+        seam::between();
         let freed = live.state().left(seq, segment);
         live.changed.notify_waiters();
         unlinked.and(forsaken)?;
@@ -325,6 +331,7 @@ impl Service {
         let Some((place, update)) = live.state().aging(stale) else {
             return;
         };
+        seam::between();
         match self.store.update(place, &update) {
             Ok(()) => live.state().apply(place.seq, None, update),
             Err(error) => {

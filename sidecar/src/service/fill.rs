@@ -1,11 +1,12 @@
 //! Filling: what the filter mirrors and what the sidecar fetches is stored the same way.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use viewcache_protocol::{
     Begin, ByteRange, ChunkHead, End, FillId, MAX_COMPLETE_LENGTH, Outcome, Transfer,
 };
@@ -18,6 +19,7 @@ use crate::journal;
 use crate::live::Live;
 use crate::metrics::CameFrom;
 use crate::origin::Asker;
+use crate::seam;
 
 /// How long a chunk waits for its `begin`: they travel on different connections.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(2);
@@ -227,10 +229,7 @@ impl Service {
                     return Err(Refusal::Dead);
                 }
             }
-            if tokio::time::timeout_at(deadline.into(), changed)
-                .await
-                .is_err()
-            {
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
                 return Err(Refusal::Dead);
             }
         };
@@ -324,7 +323,7 @@ impl Service {
         let mut state = live.state();
         state.record.hits += 1;
         state.traffic.hits += 1;
-        state.record.last_accessed = crate::store::millis(SystemTime::now());
+        state.record.last_accessed = crate::store::millis(seam::wall());
         state.dirty = true;
     }
 

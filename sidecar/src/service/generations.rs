@@ -1,8 +1,9 @@
 //! How a generation becomes the living one, and stays it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use viewcache_protocol::{
     Generation, Invalidate, Profile, Selecting, Transfer, Validator, cache_control, stored_headers,
 };
@@ -11,6 +12,7 @@ use super::Service;
 use crate::error::Error;
 use crate::fills::Begun;
 use crate::live::Live;
+use crate::seam;
 use crate::store::{GenerationRecord, millis};
 
 /// How long requests go straight to the origin after an answer that must not be stored, so that
@@ -37,7 +39,7 @@ impl Service {
             headers,
             ..
         } = transfer;
-        let received_at = millis(SystemTime::now());
+        let received_at = millis(seam::wall());
         let complete_length = identity.complete_length;
         let mut state = live.state();
         let profile = state.record.key.profile();
@@ -130,7 +132,7 @@ impl Service {
         headers.retain(|(name, _)| name != "etag");
         update(&mut living.headers, headers);
         living.governing = self.governing(profile, &living.headers);
-        living.received_at = millis(SystemTime::now());
+        living.received_at = millis(seam::wall());
         state.record.invalidated = false;
         state.validated_at = Some(Instant::now());
         state.excused_until = None;

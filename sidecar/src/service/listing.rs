@@ -1,10 +1,11 @@
 //! Pages of entities, videos and channels. What would have to look at all of them does so in steps
 //! that are bounded, each for itself, and keeps no more than a page.
 
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::time::Instant;
 use viewcache_protocol::{EntityId, EntityKey};
 
 use super::Service;

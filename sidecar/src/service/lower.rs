@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use viewcache_protocol::{ByteRange, EntityId, EntityKey};
 
@@ -11,6 +11,7 @@ use super::history::Evicted;
 use crate::catalogue::video_of;
 use crate::live::{Live, State};
 use crate::lower::Rival;
+use crate::seam;
 use crate::store::{Gone, Loaded, Patience, StoreError, millis};
 use crate::watchers::Watchers;
 
@@ -119,7 +120,7 @@ impl Service {
     /// somebody watches it.
     fn drop_entity(self: &Arc<Self>, id: EntityId) -> Result<bool, StoreError> {
         self.unwant(id);
-        let long_ago = millis(SystemTime::now() - WATCHED);
+        let long_ago = millis(seam::wall() - WATCHED);
         let watched = |state: &State| state.busy() || long_ago < state.record.last_accessed;
         let segments = self.store.segments_of(id)?;
         let Some(live) = self.known(id)? else {

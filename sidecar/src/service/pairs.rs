@@ -1,14 +1,15 @@
 //! Sound and pictures that are watched together.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
 
+use tokio::time::Instant;
 use viewcache_protocol::EntityId;
 
 use super::Service;
 use crate::catalogue::video_of;
 use crate::live::Live;
 use crate::pairs::{Pair, Sightings, pairs};
+use crate::seam;
 use crate::store::{StoreError, millis};
 
 /// What viewers have just begun to get.
@@ -41,7 +42,7 @@ impl Service {
     }
 
     fn pair(self: &Arc<Self>, live: &Arc<Live>, partner: &Arc<Live>) {
-        let now = millis(SystemTime::now());
+        let now = millis(seam::wall());
         for (one, other) in [(live, partner), (partner, live)] {
             let key = other.state().record.key.clone();
             let mut state = one.state();

@@ -15,6 +15,7 @@ use super::{Service, TakenAway};
 use crate::error::Error;
 use crate::events::{Event, PurgedOne, Subject};
 use crate::live::Live;
+use crate::seam;
 use crate::store::{SegmentId, StoreError};
 use crate::watchers::Watchers;
 
@@ -261,7 +262,7 @@ impl Service {
         }
         if !self.grave.digging.swap(true, Ordering::AcqRel) {
             let service = Arc::clone(self);
-            tokio::task::spawn_blocking(move || {
+            seam::spawn_blocking(move || {
                 service.dig();
                 service.grave.digging.store(false, Ordering::Release);
                 // What came between the last look and the word that nobody looks any more.
@@ -281,6 +282,7 @@ impl Service {
 
     fn clear_away(&self, remains: Remains) {
         for file in remains.files {
+            seam::between();
             // The next start removes it, too.
             if let Err(error) = self.store.unlink(file) {
                 self.trouble("the file of a purged segment stays", &error);

@@ -1,18 +1,18 @@
 //! Which quality of a video is completed where one is watched, and with which other half.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::Service;
 use crate::live::{Live, State};
 use crate::policy::{Keep, Reason, Rules, Wish, Withheld};
+use crate::seam;
 use crate::store::millis;
 
 impl Service {
     /// Completes what is to be completed where an entity is watched: itself or another quality, and
     /// the other half of a pair, if the policy wants that.
     pub(super) fn tend(self: &Arc<Self>, live: &Arc<Live>) {
-        let partner = live.state().partner(millis(SystemTime::now()));
+        let partner = live.state().partner(millis(seam::wall()));
         // One that is not in memory is when its viewer asks for it.
         let partner = partner.and_then(|id| self.table.find(id));
         if self.tend_half(live, partner.as_ref())

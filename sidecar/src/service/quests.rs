@@ -2,10 +2,11 @@
 //! store, asked for at the resolver, and waited for.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use viewcache_protocol::EntityKey;
 
 use super::Service;

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
-use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::config::MinFree;
+use crate::seam;
 use crate::store::{Disk, Store};
 
 /// What the data folder may take beside the segments (README, Limits).
@@ -318,6 +319,9 @@ impl Room {
 
     /// Waits for the end of the round after `seen`, until `deadline` at the most.
     pub(super) fn wait(&self, seen: u64, deadline: Instant) {
+        if seam::waits() {
+            return;
+        }
         let patience = deadline.saturating_duration_since(Instant::now());
         let rounds = lock(&self.rounds);
         // Either way the room is looked at again.

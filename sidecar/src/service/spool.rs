@@ -6,10 +6,11 @@ mod progress;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use viewcache_protocol::{
     Begin, ByteRange, ChunkHead, End, EntityId, FillId, Generation, Outcome, Transfer,
 };
@@ -221,7 +222,7 @@ impl Service {
             match next {
                 Next::Wait { until } => {
                     // Late or not, the next look tells.
-                    let _ = tokio::time::timeout_at(until.into(), changed).await;
+                    let _ = tokio::time::timeout_at(until, changed).await;
                 }
                 Next::Store { length } => break Some(length),
                 Next::Drop => break None,

@@ -1,14 +1,17 @@
 //! The entities in memory, and their way to and from the store.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use viewcache_protocol::{EntityId, EntityKey};
 
 use super::Service;
 use crate::error::Error;
 use crate::live::{AGE_STEP, Live, State};
+use crate::seam;
 use crate::store::{Loaded, Patience, StoreError, millis};
 use crate::terms::Terms;
 
@@ -24,10 +27,14 @@ const HOLLOW: Duration = Duration::from_secs(60);
 /// How much free disk the index needs to be opened again.
 const REVIVAL: u64 = 4 << 20;
 
+/// Ids are hashes, which nobody can choose: no secret has to take part, and without one the same
+/// entities come in the same order.
+type Entries = HashMap<EntityId, Arc<Live>, BuildHasherDefault<DefaultHasher>>;
+
 /// The entities in memory by their id.
 #[derive(Debug)]
 pub(super) struct Table {
-    entries: Mutex<HashMap<EntityId, Arc<Live>>>,
+    entries: Mutex<Entries>,
     /// Held while an entity comes into memory, and while what is stored of one that is not there
     /// changes; each for the ids that share it.
     loading: [Mutex<()>; LOADING],
@@ -43,7 +50,7 @@ impl Default for Table {
 }
 
 impl Table {
-    fn entries(&self) -> MutexGuard<'_, HashMap<EntityId, Arc<Live>>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -59,9 +66,7 @@ impl Table {
 
     /// The right to take this entity into memory; for blocking threads.
     pub(super) fn loading(&self, id: EntityId) -> MutexGuard<'_, ()> {
-        self.loading[Self::shard(id)]
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        seam::lock(&self.loading[Self::shard(id)])
     }
 
     /// The same for two of them.
@@ -169,7 +174,7 @@ impl Service {
         }
         let (service, key) = (Arc::clone(self), key.clone());
         let load = move || service.known_or_new(&key);
-        Ok(tokio::task::spawn_blocking(load).await??)
+        Ok(seam::spawn_blocking(load).await??)
     }
 
     /// The entity with this id, if there is one. Blocks.
@@ -205,6 +210,7 @@ impl Service {
         }
         let loaded = self.table.find_or_load(id, || {
             let loaded = self.store.load(id)?;
+            seam::between();
             Ok(Some(self.brought(key, loaded, Patience::Wait)?))
         })?;
         Ok(loaded.expect("an entity that is not stored is a new one"))
@@ -240,7 +246,7 @@ impl Service {
     /// An entity as it was stored, or one of which only is remembered who has watched it.
     fn appearing(&self, key: &EntityKey, loaded: Option<Loaded>, terms: Terms) -> Live {
         let new = loaded.is_none();
-        let live = Live::new(key, loaded, terms, SystemTime::now());
+        let live = Live::new(key, loaded, terms, seam::wall());
         if new {
             live.state().record.watchers = self.memories.recall(live.id);
         }
@@ -258,7 +264,7 @@ impl Service {
     /// Writes changed records and ages to the store, brings them to the disk, and lets go of idle
     /// entities. Blocks.
     pub fn persist(self: &Arc<Self>) {
-        let wall = SystemTime::now();
+        let wall = seam::wall();
         let (now, long_ago) = (millis(wall), millis(wall - HOLLOW));
         for live in self.table.all() {
             let hollow = |state: &State| {

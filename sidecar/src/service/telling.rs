@@ -1,10 +1,11 @@
 //! Tells whoever listens how things are, regularly.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 use viewcache_protocol::{ByteRange, EntityId, EntityKey};
 

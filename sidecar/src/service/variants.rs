@@ -3,13 +3,14 @@
 //! have it with a number.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use viewcache_protocol::{EntityId, EntityKey, Selecting};
 
 use super::Service;
 use crate::error::Error;
 use crate::live::{Live, Suit};
+use crate::seam;
 
 /// So many are kept besides the first; for one more, that which was used least recently goes.
 pub(super) const MAX_VARIANTS: u8 = 8;
@@ -92,6 +93,6 @@ impl Service {
             return Ok(None);
         }
         let service = Arc::clone(self);
-        Ok(tokio::task::spawn_blocking(move || service.known(id)).await??)
+        Ok(seam::spawn_blocking(move || service.known(id)).await??)
     }
 }

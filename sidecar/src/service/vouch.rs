@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, Generation, OriginRequest, Profile, Selecting};
 
 use super::Service;

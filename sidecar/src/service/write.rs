@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use viewcache_protocol::ByteRange;
 
@@ -12,6 +11,7 @@ use super::room::Claim;
 use crate::error::Refusal;
 use crate::extents::{BLOCK, Extents};
 use crate::live::{Ended, Live};
+use crate::seam;
 use crate::store::{Place, Row, StoreError, millis};
 
 /// A part's bytes, and how they come to be stored.
@@ -66,6 +66,7 @@ impl Service {
         if !recorded {
             self.record(live).map_err(|error| self.dropped(&error))?;
         }
+        seam::between();
         // No more than this: how much of it is new is known when it is housed.
         let most = Extents::default().fresh_blocks(part) * BLOCK;
         self.take_for(most, &supply)?;
@@ -74,11 +75,13 @@ impl Service {
         self.room.settle(most - fresh);
         self.room.release(most - fresh);
         housed?;
+        seam::between();
         let written = match supply.medium {
             Medium::Written => self.store.write(place, part.start(), supply.bytes),
             Medium::Shared(snapshot) => self.store.share(place, part, snapshot),
             Medium::Linked => Ok(()),
         };
+        seam::between();
         self.room.settle(fresh);
         let stored = match written {
             Ok(()) => self.index_part(live, place, part, &supply),
@@ -123,12 +126,14 @@ impl Service {
             Medium::Written | Medium::Shared(_) => Row::of(part.start(), supply.bytes),
             Medium::Linked => Row::linked(part.start(), supply.bytes),
         };
-        let now = millis(SystemTime::now());
+        let now = millis(seam::wall());
         let _indexing = live.index_lock();
         let update = live.state().adding(place.seq, part, row, now)?;
+        seam::between();
         self.store
             .update(place, &update)
             .map_err(|error| self.dropped(&error))?;
+        seam::between();
         let mut state = live.state();
         state.apply(place.seq, Some(part), update);
         Ok(!state.lacks_bytes())
@@ -141,7 +146,9 @@ impl Service {
 
     /// Bytes that were written and will not be stored give their blocks back.
     fn give_back(&self, live: &Live, place: Place, part: ByteRange) {
-        match self.store.discard(place, part) {
+        let discarded = self.store.discard(place, part);
+        seam::between();
+        match discarded {
             Ok(Some(blocks)) => {
                 let freed = live.state().unhouse(place.seq, blocks);
                 self.room.release(freed);
@@ -185,9 +192,11 @@ impl Service {
             self.trouble("damaged bytes stay indexed", &error);
             return false;
         }
+        seam::between();
         // As long as the state has them, nobody writes there.
         let discard = |&run: &ByteRange| self.store.discard(place, run).ok().flatten();
         let discarded: Vec<ByteRange> = gone.iter().filter_map(discard).collect();
+        seam::between();
         let freed = live.state().dropped(place.seq, &gone, &discarded, update);
         self.room.release(freed);
         if linked {
@@ -203,6 +212,7 @@ impl Service {
 
     /// Removes what is stored of a generation that has ended.
     pub(super) fn remove_ended(&self, live: &Live, ended: &Ended) {
+        seam::between();
         let _indexing = live.index_lock();
         match self.store.remove_generation(ended.place, &ended.segments) {
             Ok(()) => self.room.release(ended.room),

@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::metrics::{By, Work};
+use crate::seam;
 
 /// More would not make a disk faster.
 const THREADS: usize = 16;
@@ -66,10 +67,11 @@ impl Writers {
             .expect("the runtime is taken in drop() only");
         let load = Arc::clone(&self.load);
         load.queued.fetch_add(1, Ordering::Relaxed);
-        runtime.spawn_blocking(move || {
+        let work = move || {
             let _doing = Doing::of(load);
             work()
-        })
+        };
+        seam::spawn_blocking_on(runtime, work)
     }
 
     /// How much there is to do.

@@ -1,9 +1,10 @@
 //! What a transfer of the sidecar's came to: told in one line when it is over, however it ends.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::header::HeaderValue;
+use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, FillId};
 
 use super::super::lead::Lead;

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use viewcache_protocol::EntityId;
 
 use super::LINGER;
@@ -14,6 +14,7 @@ use crate::delivery::Incomplete;
 use crate::live::{Live, State};
 use crate::origin::Asker;
 use crate::pace::Speed;
+use crate::seam;
 use crate::store::millis;
 
 /// An entity whose rest is wanted.
@@ -74,7 +75,7 @@ impl Job {
 
     /// How it stands now.
     pub(super) fn task(&mut self, fetched_by: &HashSet<(EntityId, Vec<u8>)>, now: Instant) -> Task {
-        let wall = millis(SystemTime::now());
+        let wall = millis(seam::wall());
         // Viewers of these watch what it is for: they are no others.
         let mut own = vec![self.live.id];
         let mut for_sake = false;

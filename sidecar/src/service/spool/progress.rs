@@ -1,7 +1,8 @@
 //! What has come of a body of unknown length, and what is to be done about it. Pure.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use viewcache_protocol::ByteRange;
 
 use crate::error::Refusal;

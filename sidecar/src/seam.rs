@@ -1,0 +1,58 @@
+//! Where tests may take the place of threads, disk and clock. Everywhere else each of these is what
+//! it stands for, or nothing.
+//!
+//! Monotonic time needs no place here: it is tokio's throughout, which a test can let stand still.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// Runs blocking work on a thread of the runtime's.
+pub(crate) fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(work)
+}
+
+/// The same on a thread of another runtime.
+pub(crate) fn spawn_blocking_on<T: Send + 'static>(
+    runtime: &Runtime,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    runtime.spawn_blocking(work)
+}
+
+/// Another thread may come in between here; whoever counts on the opposite holds a lock. Not under
+/// the lock of an entity's state.
+pub(crate) fn between() {}
+
+/// Locks what may be held where another thread comes in between.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for what another thread does, if tests say how.
+pub(crate) fn waits() -> bool {
+    false
+}
+
+/// What the disk says before it writes.
+///
+/// # Errors
+/// As a disk that fails.
+pub(crate) fn disk() -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether stored bytes are to be waited for although they are in the page cache.
+pub(crate) fn is_cold() -> bool {
+    false
+}
+
+/// The time of day.
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}
