@@ -19,6 +19,9 @@ use thiserror::Error;
 use tokio::time::Instant;
 use viewcache_protocol::{OriginRequest, Secret, Selecting, Validator, header, vary};
 
+#[cfg(test)]
+use crate::service::schedules::threads;
+
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
 pub enum OriginError {
@@ -31,6 +34,10 @@ pub enum OriginError {
     /// No head in time.
     #[error("origin: no response in time")]
     Late,
+    /// No answer in a schedule of a test.
+    #[cfg(test)]
+    #[error("origin: {0}")]
+    Scheduled(#[from] hyper::Error),
 }
 
 /// Under which condition the origin is asked for bytes.
@@ -251,6 +258,14 @@ impl Origin {
             request = request.header(name, validator.as_str());
         }
         let request = request.body(Empty::new())?;
+        #[cfg(test)]
+        if let Some(scheduler) = threads::scheduler() {
+            let answer = scheduler.egress(request);
+            return match tokio::time::timeout_at(deadline, answer).await {
+                Ok(answer) => Ok(answer?),
+                Err(_) => Err(OriginError::Late),
+            };
+        }
         let answer = self.client.request(request);
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(answer) => Ok(answer?),

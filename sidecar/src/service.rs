@@ -22,6 +22,8 @@ mod quests;
 mod quotas;
 mod resolving;
 mod room;
+#[cfg(test)]
+pub(crate) mod schedules;
 mod shares;
 mod spool;
 mod statistics;

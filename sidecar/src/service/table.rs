@@ -218,11 +218,12 @@ impl Service {
 
     /// An entity that comes into memory, when what is stored of it can be had without waiting.
     fn load_at_once(&self, key: &EntityKey) -> Option<Live> {
-        if !self.lacks_versionless(key) {
+        if seam::is_cold() || !self.lacks_versionless(key) {
             return None;
         }
-        let loaded = self.store.load_with(key.id(), Patience::AtOnce).ok()?;
-        self.brought(key, loaded, Patience::AtOnce).ok()
+        let patience = seam::at_once();
+        let loaded = self.store.load_with(key.id(), patience).ok()?;
+        self.brought(key, loaded, patience).ok()
     }
 
     /// An entity that comes into memory, with what is known of its video.

@@ -25,6 +25,10 @@ pub(super) fn options() -> Options {
     options.set_recycle_log_file_num(0);
     options.set_manifest_preallocation_size(64 << 10);
     options.set_max_manifest_file_size(1 << 20);
+    if cfg!(test) {
+        // They would be started for each of many small folders.
+        options.set_max_file_opening_threads(1);
+    }
     options
 }
 
