@@ -9,7 +9,7 @@ SHELL := bash
 ENV := . scripts/env.sh;
 NATIVE := --release --locked --workspace
 
-.PHONY: help setup setup-run build demo test lint e2e envoy-versions compose-test reproducible fuzz fuzz-api deny chaos reference bench micro simulate nodes up ci fmt
+.PHONY: help setup setup-run build demo test lint e2e envoy-versions compose-test reproducible fuzz fuzz-api deny chaos schedules reference bench micro simulate nodes up ci fmt
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
@@ -63,6 +63,9 @@ compose-test: build ## run docker-compose.yml in containers: build, play, restar
 chaos: build ## let 100 viewers watch while one fault after the other happens: make chaos FAULTS="disk-full" SEED=2
 	@scripts/setup.sh chaos
 	@$(ENV) dist/chaos --seed $(or $(SEED),1) $(FAULTS)
+
+schedules: setup-run ## run fills, followers and evictions in many orders: make schedules SCHEDULES=100000, or SEED=4711 again
+	$(ENV) SCHEDULES=$(or $(SCHEDULES),10000) $(if $(SEED),SEED=$(SEED)) cargo test $(NATIVE) --lib -- --nocapture every_schedule
 
 lint: setup ## check format, clippy on both targets, documentation and scripts
 	$(ENV) cargo fmt --all --check
