@@ -48,15 +48,17 @@ pub(crate) struct Span {
 /// What was killed, and when.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deaths {
-    /// The moments at which a process was gone.
-    pub(crate) at: Vec<Moment>,
+    /// When a process was last known to be there, and first known to be gone.
+    pub(crate) at: Vec<(Moment, Moment)>,
     /// From when until when viewers found nobody to connect to.
     pub(crate) away: Vec<(Moment, Moment)>,
 }
 
 impl Deaths {
     fn excuse(&self, sample: &Sample) -> bool {
-        let died = |at: &Moment| sample.began <= *at + BREATH && *at <= sample.ended + BREATH;
+        let died = |(there, gone): &(Moment, Moment)| {
+            sample.began <= *gone + BREATH && *there <= sample.ended + BREATH
+        };
         let away = |(from, to): &(Moment, Moment)| sample.began <= *to && *from <= sample.ended;
         match sample.outcome {
             Outcome::Cut | Outcome::Closed => {

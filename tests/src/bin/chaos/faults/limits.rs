@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::{Needs, Plan, limits};
+use super::{Needs, Plan, TICK, limits};
 use crate::stage::{Kind, Stage};
 use crate::verdict::Excuse;
 
@@ -57,9 +57,10 @@ impl Act {
 
     pub(super) fn tick(self, stage: &mut Stage) -> Result<()> {
         match self {
-            Self::Descriptors => no_more_descriptors(stage.stack.sidecar(0).pid()),
-            Self::Memory => Ok(()),
+            Self::Descriptors => no_more_descriptors(stage.stack.sidecar(0).pid())?,
+            Self::Memory => note_death(stage),
         }
+        Ok(())
     }
 
     pub(super) async fn lift(self, stage: &mut Stage) -> Result<Option<String>> {
@@ -77,16 +78,25 @@ impl Act {
             Self::Memory => {
                 let group = Group::here();
                 let reached = group.reached();
-                let killed = stage.stack.sidecar(0).ended().is_some();
+                note_death(stage);
+                let killed = !stage.deaths.at.is_empty();
                 group.release(pid);
                 if killed {
-                    stage.deaths.at.push(stage.now());
                     stage.stack.start_sidecar(0).await?;
                 }
                 let killed = if killed { ", killed" } else { "" };
                 Ok(Some(format!("limit met {reached} times{killed}")))
             }
         }
+    }
+}
+
+/// Notes when the sidecar is found to be gone.
+fn note_death(stage: &mut Stage) {
+    if stage.deaths.at.is_empty() && stage.stack.sidecar(0).ended().is_some() {
+        let now = stage.now();
+        // It was there when it was looked at before; a turn may come late.
+        stage.deaths.at.push((now.saturating_sub(TICK * 2), now));
     }
 }
 

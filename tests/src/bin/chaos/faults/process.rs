@@ -58,14 +58,15 @@ impl Act {
     pub(super) async fn apply(self, stage: &mut Stage) -> Result<()> {
         match self {
             Self::KillSidecar => {
+                let there = stage.now();
                 stage.stack.sidecar(0).kill().await?;
-                stage.deaths.at.push(stage.now());
+                stage.deaths.at.push((there, stage.now()));
             }
             Self::StopSidecar => stage.stack.sidecar(0).pause()?,
             Self::KillEnvoy => {
                 let from = stage.now();
                 stage.stack.envoy().kill().await?;
-                stage.deaths.at.push(stage.now());
+                stage.deaths.at.push((from, stage.now()));
                 stage.stack.start_envoy().await?;
                 stage.deaths.away.push((from, stage.now()));
             }

@@ -75,7 +75,7 @@ fn what_is_wrong_has_no_excuse() {
 #[test]
 fn a_killed_process_excuses_what_it_was_sending() {
     let deaths = Deaths {
-        at: vec![MS * 1_200],
+        at: vec![(MS * 1_150, MS * 1_200)],
         away: vec![(MS * 1_200, MS * 1_900)],
     };
     let failed = |sample: Sample| {
@@ -84,6 +84,8 @@ fn a_killed_process_excuses_what_it_was_sending() {
         judge(&samples, SPAN, Excuse::Killed, &deaths, BASELINE).failed
     };
     assert_eq!(failed(with(1_100, 110, Outcome::Cut)), 0);
+    assert_eq!(failed(with(1_000, 60, Outcome::Cut)), 0);
+    assert_eq!(failed(with(1_000, 40, Outcome::Cut)), 1);
     assert_eq!(failed(with(1_100, 110, Outcome::Status(503))), 1);
     assert_eq!(failed(with(1_500, 1, Outcome::Refused)), 0);
     assert_eq!(failed(with(2_100, 1, Outcome::Refused)), 1);
