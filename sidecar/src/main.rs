@@ -6,11 +6,17 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use viewcache_sidecar::config::{Cli, Command, Config, LogFormat};
 use viewcache_sidecar::{Listener, store};
+
+/// RocksDB's too. With glibc's the process kept what each of its threads had once needed, and grew
+/// for hours; how this one behaves is said in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Bad usage, by the convention of sysexits.
 const USAGE: u8 = 64;
