@@ -112,11 +112,14 @@ impl Stream {
                 _ => None,
             };
             // Taken under the same lock: of all who see the gap, one leads.
-            let order = gap.map(|gap| (gap, self.lead(&mut state, gap)));
+            let order = gap.map(|gap| {
+                let stalls = state.is_written(gap.start());
+                (gap, self.lead(&mut state, gap), stalls)
+            });
             (next, order)
         };
-        if let Some((gap, lead)) = order {
-            self.order(gap, lead, false)?;
+        if let Some((gap, lead, stalls)) = order {
+            self.order(gap, lead, stalls)?;
         }
         let (until, follows) = match next {
             Next::Recent(bytes) => return Ok(Some(self.passed(bytes, false))),

@@ -116,6 +116,12 @@ impl State {
         ByteRange::new(offset, stop.min(end).min(limit.unwrap_or(end)))
     }
 
+    /// Whether the byte at `offset` is being written. Who asks the origin for it all the same does
+    /// so because the disk hangs.
+    pub fn is_written(&self, offset: u64) -> bool {
+        self.writing.run_end(offset).is_some()
+    }
+
     /// Whether a transfer of the sidecar's own that has come to `frontier` meets what another has
     /// brought or brings, and enough of it to be worth a new request later: it ends there.
     pub fn meets(&self, fill: FillId, frontier: u64, worth: u64) -> bool {
