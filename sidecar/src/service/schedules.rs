@@ -5,10 +5,12 @@
 mod audit;
 mod chance;
 mod content;
+mod course;
 mod life;
 mod mirror;
 mod origin;
 mod plan;
+mod purges;
 pub(crate) mod threads;
 mod transfers;
 mod viewer;
@@ -24,11 +26,12 @@ use clap::Parser;
 
 use super::Service;
 use crate::config::{Config, Written};
-use crate::terms::Miss;
+use crate::terms::{Miss, Terms};
+use course::{Death, Event, Life, Moment, Request};
 use life::{Seen, World, live};
 use origin::Origin;
-use plan::{Death, Plan};
-use threads::{Scheduler, take};
+use plan::{Climate, Plan, Validators};
+use threads::{Disk, Scheduler, take};
 
 /// What came of a schedule, or of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,8 +80,13 @@ fn config(plan: &Plan, dir: &Path) -> Config {
 
 /// Runs a seed's schedule.
 fn run(seed: u64) -> Outcome {
+    play(seed, Plan::new(seed))
+}
+
+/// Plays what was planned; the rest follows from the seed.
+fn play(seed: u64, plan: Plan) -> Outcome {
     threads::notice_panics();
-    let plan = Arc::new(Plan::new(seed));
+    let plan = Arc::new(plan);
     let memory = Path::new("/dev/shm");
     let dir = match memory.is_dir() {
         true => tempfile::tempdir_in(memory),
@@ -102,6 +110,7 @@ fn run(seed: u64) -> Outcome {
         let scheduler = Scheduler::begin(
             seed ^ (number as u64) << 56,
             plan.disk,
+            plan.lives[number].strikes(),
             dawn,
             Arc::clone(&origin),
         );
@@ -114,6 +123,7 @@ fn run(seed: u64) -> Outcome {
                     return None;
                 }
             };
+            origin.state().sidecar = Arc::downgrade(&service);
             let world = Arc::new(World {
                 plan: Arc::clone(&plan),
                 origin: Arc::clone(&origin),
@@ -143,12 +153,17 @@ fn run(seed: u64) -> Outcome {
         outcome.served += world.seen.served.load(Ordering::Relaxed);
         outcome.brought += world.service.metrics.origin_bytes.get();
         damaged = take(&world.damaged).clone();
-        if let Some(world) = Arc::into_inner(world)
+        let broken = !outcome.violations.is_empty();
+        if !broken
+            && let Some(world) = Arc::into_inner(world)
             && 1 < Arc::strong_count(&world.service)
         {
             outcome
                 .violations
                 .push("somebody holds the service".to_owned());
+        }
+        if !outcome.violations.is_empty() {
+            break;
         }
         let killed = plan.lives[number].death != Death::Stopped;
         let found = audit::folder(&config.data_dir, killed, !damaged.is_empty());
@@ -227,4 +242,51 @@ fn a_seed_does_the_same_again() {
     for seed in [3, 4, 5, 100, 101, 102] {
         assert_eq!(run(seed), run(seed), "SEED={seed}");
     }
+}
+
+#[test]
+fn a_disk_that_hangs_costs_a_viewer_one_request_to_the_origin() {
+    let request = |after| Request {
+        after: Duration::from_secs(after),
+        entity: 0,
+        range: None,
+        pace: 0,
+        leaves: u64::MAX,
+        remembered: false,
+    };
+    let life = Life {
+        // The second comes when what the first has had is on its way to the disk alone.
+        viewers: vec![vec![request(0)], vec![request(1)]],
+        events: vec![(Moment::Write(1), Event::DiskHangs(Duration::from_secs(10)))],
+        death: Death::Stopped,
+    };
+    let outcome = play(
+        0,
+        Plan {
+            is_calm: false,
+            twins: false,
+            entities: 1,
+            lengths: [[100_000; content::GENERATIONS]; content::ENTITIES],
+            validators: Validators::Etag,
+            max_age: 100_000,
+            terms: Terms {
+                miss: Miss::Relay,
+                ..Terms::default()
+            },
+            max_bytes: 64 << 20,
+            ingest_memory: 64 << 20,
+            climate: Climate {
+                frame: 16 << 10,
+                ..Climate::default()
+            },
+            disk: Disk {
+                often: 1,
+                seldom: 1,
+                cold: 0,
+            },
+            lives: vec![life],
+        },
+    );
+    assert_eq!(outcome.violations, Vec::<String>::new());
+    assert_eq!((outcome.complete, outcome.cuts, outcome.asked), (2, 0, 2));
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use tokio::time::Instant;
 use viewcache_protocol::ByteRange;
 
 use super::World;
@@ -67,13 +68,11 @@ impl World {
         let place = generation.place(id);
         let named = generation.identity.validator.as_ref();
         let mut candidates: Vec<usize> = match named {
-            Some(tag) => self
-                .origin
-                .named(entity, tag.as_str())
-                .into_iter()
-                .collect(),
+            Some(tag) => self.origin.named(entity, tag.as_str()),
             None => (0..content::GENERATIONS).collect(),
         };
+        let now = Instant::now();
+        candidates.retain(|&generation| self.origin.allows(entity, generation, now));
         let mut indexed = Extents::default();
         let damaged = take(&self.damaged).clone();
         for range in loaded.rows.ranges() {
@@ -92,11 +91,8 @@ impl World {
                 ));
                 continue;
             }
-            candidates.retain(|&generation| {
-                let known = content::bytes(entity, generation);
-                known.get(range.start() as usize..range.end() as usize) == Some(&bytes[..])
-            });
-            if candidates.is_empty() {
+            let twins = self.plan.twins;
+            if !content::narrow(entity, &mut candidates, twins, range.start(), &bytes) {
                 return self.violation(format!(
                     "{range} of v{entity} in the index is not of {named:?} in its file"
                 ));

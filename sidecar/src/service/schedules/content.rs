@@ -10,7 +10,7 @@ use super::chance::mix;
 pub(super) const ENTITIES: usize = 2;
 
 /// So many generations of each.
-pub(super) const GENERATIONS: usize = 6;
+pub(super) const GENERATIONS: usize = 10;
 
 /// The longest.
 pub(super) const LONGEST: u64 = 3 << 20;
@@ -25,4 +25,30 @@ pub(super) fn bytes(entity: usize, generation: usize) -> Bytes {
         words.collect()
     };
     ALL[entity][generation].get_or_init(make).clone()
+}
+
+/// Keeps of the candidates those that have these bytes at `offset`; false when that is none. Twins
+/// have one name, so that nobody can tell them apart: each byte is of one of them.
+pub(super) fn narrow(
+    entity: usize,
+    candidates: &mut Vec<usize>,
+    twins: bool,
+    offset: u64,
+    bytes: &[u8],
+) -> bool {
+    let at = offset as usize..offset as usize + bytes.len();
+    let known = |generation: usize| self::bytes(entity, generation).get(at.clone()) == Some(bytes);
+    let one = candidates.iter().any(|&generation| known(generation));
+    if one || !twins {
+        if !twins {
+            candidates.retain(|&generation| known(generation));
+        }
+        return one;
+    }
+    let all: Vec<Bytes> = candidates
+        .iter()
+        .filter(|_| at.end <= LONGEST as usize)
+        .map(|&generation| self::bytes(entity, generation).slice(at.clone()))
+        .collect();
+    (0..bytes.len()).all(|at| all.iter().any(|known| known[at] == bytes[at]))
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use viewcache_protocol::{ByteRange, Invalidate};
 
+use super::course::{Death, Event, Moment, Told};
 use super::origin::Origin;
-use super::plan::{Death, Event, Plan};
+use super::plan::Plan;
 use super::threads::{Scheduler, take};
 use super::{audit, content, viewer};
 use crate::extents::Extents;
@@ -21,6 +22,9 @@ use crate::store::StoreError;
 
 /// After this everybody has had what there is, or was told that it cannot be had.
 const PLAYS: Duration = Duration::from_secs(30 * 60);
+
+/// How long is waited for a write that something happens at.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// After this nobody waits for a lead, a reader or a message any more.
 const IDLE: Duration = Duration::from_secs(100);
@@ -63,10 +67,18 @@ impl World {
         self.scheduler.tell(|| format!("{event:?}"));
         match event {
             Event::Change(entity) => self.origin.change(entity),
-            Event::Purge(entity) => {
-                let service = Arc::clone(&self.service);
-                let purge = move || service.purge(Plan::key(entity).id()).map(drop);
-                self.done("purge", seam::spawn_blocking(purge).await);
+            Event::Purge(entity) => self.purge(entity).await,
+            Event::Replace(entity, Told::Purge) => {
+                self.origin.change(entity);
+                self.purge(entity).await;
+            }
+            Event::Replace(entity, Told::PurgeTwin) => {
+                self.origin.change_to_twin(entity);
+                self.purge(entity).await;
+            }
+            Event::Replace(entity, Told::Invalidate) => {
+                self.origin.change(entity);
+                self.invalidate(entity).await;
             }
             Event::Evict(bytes) => {
                 let service = Arc::clone(&self.service);
@@ -80,15 +92,29 @@ impl World {
                 };
                 self.done("evict", seam::spawn_blocking(evict).await);
             }
-            Event::Invalidate(entity) => {
-                let key = Plan::key(entity);
-                if let Err(error) = self.service.invalidate(Invalidate { key }).await {
-                    self.violation(format!("invalidate: {error}"));
-                }
-            }
+            Event::Invalidate(entity) => self.invalidate(entity).await,
             Event::DiskFails(time) => self.scheduler.fail(time),
             Event::DiskHangs(time) => self.scheduler.hang(time),
             Event::Damage(chance) => self.damage(chance),
+        }
+    }
+
+    async fn purge(self: &Arc<Self>, entity: usize) {
+        let service = Arc::clone(&self.service);
+        let before = self.origin.purging(entity);
+        let purge = move || service.purge(Plan::key(entity).id()).map(drop);
+        let purged = seam::spawn_blocking(purge).await;
+        if matches!(purged, Ok(Ok(()))) {
+            self.scheduler.tell(|| format!("purged: {before:?}"));
+            self.origin.purged(entity, before);
+        }
+        self.done("purge", purged);
+    }
+
+    async fn invalidate(&self, entity: usize) {
+        let key = Plan::key(entity);
+        if let Err(error) = self.service.invalidate(Invalidate { key }).await {
+            self.violation(format!("invalidate: {error}"));
         }
     }
 
@@ -124,8 +150,16 @@ impl World {
     }
 }
 
-/// Lives once; how it ends is told.
+/// Lives once; at the first violation that is over.
 pub(super) async fn live(world: &Arc<World>, number: usize) {
+    tokio::select! {
+        biased;
+        () = world.scheduler.breaks() => {}
+        () = lives(world, number) => {}
+    }
+}
+
+async fn lives(world: &Arc<World>, number: usize) {
     let life = world.plan.lives[number].clone();
     let began = Instant::now();
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -155,10 +189,19 @@ pub(super) async fn live(world: &Arc<World>, number: usize) {
         let name = format!("viewer {name}");
         playing.spawn(viewer::watch(Arc::clone(world), name, requests));
     }
-    for (after, event) in life.events {
+    for (moment, event) in life.events {
         let world = Arc::clone(world);
         playing.spawn(async move {
-            tokio::time::sleep(after).await;
+            match moment {
+                Moment::At(after) => tokio::time::sleep(after).await,
+                Moment::Write(times) => {
+                    let after = world.scheduler.written(times);
+                    // So often it may never write.
+                    if tokio::time::timeout(LONGEST, after).await.is_err() {
+                        return;
+                    }
+                }
+            }
             world.happen(event).await;
         });
     }

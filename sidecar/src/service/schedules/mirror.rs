@@ -11,7 +11,8 @@ use viewcache_protocol::{
 
 use super::World;
 use super::content;
-use super::plan::{Plan, Request, Validators};
+use super::course::Request;
+use super::plan::{Plan, Validators};
 use crate::error::Refusal;
 use crate::live;
 
@@ -42,8 +43,16 @@ pub(super) async fn mirrored(world: &Arc<World>, request: &Request, wanted: Want
     let identity = world.plan.identity(entity, generation);
     let range = live::resolve(&wanted, identity.complete_length);
     let viewer = wanted.viewer.clone();
+    let opened = range.map(|range| {
+        let range = range.start()..range.end();
+        world.origin.open(entity, generation, range, true)
+    });
     tokio::time::sleep(think).await;
-    let Some(range) = range.filter(|_| !refused) else {
+    let Some((range, transfer)) = range.zip(opened).filter(|_| !refused) else {
+        if let Some(transfer) = opened {
+            world.origin.over(transfer);
+            world.origin.settled(transfer);
+        }
         // What is not storable is told, or that is lost as well.
         if !lost {
             let outcome = Outcome::Declined(viewcache_protocol::DeclineReason::Status);
@@ -52,9 +61,6 @@ pub(super) async fn mirrored(world: &Arc<World>, request: &Request, wanted: Want
         return;
     };
     world.want(entity, generation, range);
-    let transfer = world
-        .origin
-        .open(entity, generation, range.start()..range.end(), true);
     let mirror = Arc::new(Mirror {
         fill,
         entity,
@@ -88,6 +94,7 @@ pub(super) async fn mirrored(world: &Arc<World>, request: &Request, wanted: Want
         messages.spawn(async move {
             late(&world).await;
             let begun = world.service.begin(fill, begin).await;
+            world.origin.begun(transfer);
             if let Err(error) = begun
                 && world.plan.is_calm
             {
@@ -145,6 +152,7 @@ pub(super) async fn mirrored(world: &Arc<World>, request: &Request, wanted: Want
         end(world, fill, &viewer, entity, delivered, outcome).await;
     }
     while messages.join_next().await.is_some() {}
+    world.origin.settled(transfer);
 }
 
 /// A message takes its time.

@@ -1,7 +1,7 @@
 //! An origin that answers as the seed says, over HTTP in memory, and keeps what it was asked for.
 
 use std::future::{Future, poll_fn};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,19 +15,30 @@ use viewcache_protocol::{Generation, Validator};
 
 use super::content;
 use super::plan::{Climate, Plan};
+use super::purges::Purge;
 use super::threads::{self, take};
 use super::transfers::{Over, Transfer};
 use super::wire::{Question, head, question, say, wait};
+use crate::service::Service;
 
 /// What is on its way between origin and sidecar at the most.
 pub(super) const PIPE: usize = 16 << 10;
 
+/// Who asks so often in one life asks for no reason.
+const MOST_ASKED: u64 = 3000;
+
 #[derive(Debug)]
 pub(super) struct State {
     /// The generation of each entity.
-    current: [usize; content::ENTITIES],
+    pub(super) current: [usize; content::ENTITIES],
     pub(super) transfers: Vec<Transfer>,
+    /// How often the sidecar has asked, and how often it had when its life began.
     pub(super) asked: u64,
+    pub(super) asked_before: u64,
+    /// What was purged of each entity.
+    pub(super) purges: [Vec<Purge>; content::ENTITIES],
+    /// Who asks: it tells which generation it takes for the living one.
+    pub(super) sidecar: Weak<Service>,
 }
 
 #[derive(Debug)]
@@ -42,6 +53,9 @@ impl Origin {
             current: [0; content::ENTITIES],
             transfers: Vec::new(),
             asked: 0,
+            asked_before: 0,
+            purges: Default::default(),
+            sidecar: Weak::new(),
         };
         Arc::new(Self {
             plan,
@@ -58,11 +72,28 @@ impl Origin {
         self.state().current[entity]
     }
 
-    /// An entity changes, as long as there is another generation.
+    /// An entity changes, and its name with it, as long as there is another generation.
     pub(super) fn change(&self, entity: usize) {
         let mut state = self.state();
         let current = &mut state.current[entity];
-        *current = (*current + 1).min(content::GENERATIONS - 1);
+        let next = match self.plan.twins {
+            true => (*current | 1) + 1,
+            false => *current + 1,
+        };
+        if next < content::GENERATIONS {
+            *current = next;
+        }
+    }
+
+    /// An entity changes and keeps its name, if it has a twin.
+    pub(super) fn change_to_twin(&self, entity: usize) {
+        if !self.plan.twins {
+            return self.change(entity);
+        }
+        match self.current(entity) {
+            first if first.is_multiple_of(2) => self.state().current[entity] = first + 1,
+            _ => self.change(entity),
+        }
     }
 
     /// How many requests of the sidecar's there were.
@@ -90,6 +121,11 @@ impl Origin {
         let generation = {
             let mut state = self.state();
             state.asked += 1;
+            if state.asked - state.asked_before == MOST_ASKED
+                && let Some(scheduler) = threads::scheduler()
+            {
+                scheduler.violation(format!("the origin is asked {MOST_ASKED} times"));
+            }
             state.current[question.entity]
         };
         // What breaks off, breaks off both ways.
@@ -114,6 +150,7 @@ impl Origin {
             lie,
             reset,
             stall,
+            stalled,
             frame,
             gap,
             ..
@@ -224,9 +261,8 @@ impl Origin {
             wait(reading, pause).await?;
             if hangs <= at && !hung {
                 hung = true;
-                let long =
-                    scheduler.chance(|chance| Duration::from_millis(chance.of(1000..90_000)));
-                wait(reading, long).await?;
+                let long = scheduler.chance(|chance| chance.of(stalled / 90..stalled));
+                wait(reading, Duration::from_millis(long)).await?;
             }
             if breaks <= at {
                 return None;
@@ -273,13 +309,14 @@ impl Origin {
         fields
     }
 
-    /// Which generation a response says that it is of.
-    pub(super) fn named(&self, entity: usize, tag: &str) -> Option<usize> {
-        (0..content::GENERATIONS).find(|&generation| {
+    /// Which generations a response may be of that says so.
+    pub(super) fn named(&self, entity: usize, tag: &str) -> Vec<usize> {
+        let named = (0..content::GENERATIONS).filter(|&generation| {
             let identity: Generation = self.plan.identity(entity, generation);
             identity
                 .validator
                 .is_some_and(|known| known.as_str() == tag)
-        })
+        });
+        named.collect()
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use viewcache_protocol::{ByteRange, EntityKey, Generation, Profile, RangeSpec, Validator};
+use viewcache_protocol::{EntityKey, Generation, Profile, Validator};
 
 use super::chance::Chance;
 use super::content::{ENTITIES, GENERATIONS, LONGEST};
+use super::course::Life;
 use super::threads::Disk;
 use crate::terms::{Miss, Terms};
 
@@ -26,6 +27,8 @@ pub(super) struct Climate {
     pub(super) reset: u64,
     /// The body stops for a while.
     pub(super) stall: u64,
+    /// For how long at the most.
+    pub(super) stalled: u64,
     /// Bytes in a frame at the most.
     pub(super) frame: u64,
     /// Between two frames.
@@ -49,57 +52,23 @@ pub(super) enum Validators {
     None,
 }
 
-/// What happens beside playing.
+/// What kind of schedule it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// Another generation at the origin.
-    Change(usize),
-    Purge(usize),
-    /// So many bytes go.
-    Evict(u64),
-    Invalidate(usize),
-    /// The disk takes nothing for so long.
-    DiskFails(Duration),
-    /// The disk does nothing for so long.
-    DiskHangs(Duration),
-    /// Stored bytes are damaged.
-    Damage(u64),
-}
-
-/// How a life of the sidecar's ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Death {
-    /// Everything in flight ends first.
-    Stopped,
-    /// So long after it began.
-    Killed(Duration),
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Request {
-    /// After the one before, or after the viewer came.
-    pub(super) after: Duration,
-    pub(super) entity: usize,
-    pub(super) range: Option<RangeSpec>,
-    /// Milliseconds between two frames that it takes, at the most.
-    pub(super) pace: u64,
-    /// After so many bytes it leaves.
-    pub(super) leaves: u64,
-    /// Routed to the sidecar without asking, as a remembered hit.
-    pub(super) remembered: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Life {
-    pub(super) viewers: Vec<Vec<Request>>,
-    pub(super) events: Vec<(Duration, Event)>,
-    pub(super) death: Death,
+pub(super) enum Mood {
+    /// Nothing fails, nothing goes and nothing changes.
+    Calm,
+    /// One entity is watched by many while it changes and is purged again and again.
+    Restless,
+    /// Everything goes wrong at times.
+    Rough,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// Nothing fails, nothing goes and nothing changes.
     pub(super) is_calm: bool,
+    /// Two generations after another have one name and one length: the first of each pair is
+    /// replaced by the second when it is purged.
+    pub(super) twins: bool,
     pub(super) entities: usize,
     pub(super) lengths: [[u64; GENERATIONS]; ENTITIES],
     pub(super) validators: Validators,
@@ -117,20 +86,28 @@ const KIB: u64 = 1 << 10;
 impl Plan {
     pub(super) fn new(seed: u64) -> Self {
         let chance = &mut Chance::new(seed);
-        // A third of them: there is least to excuse in these.
-        let is_calm = seed.is_multiple_of(3);
-        let entities = 1 + (chance.of(0..3) / 2) as usize;
-        let mut length = || chance.size(1..LONGEST - 1).max(1);
-        let lengths: [[u64; GENERATIONS]; ENTITIES] =
-            std::array::from_fn(|_| std::array::from_fn(|_| length()));
-        let validators = match chance.of(0..10) {
-            0 => Validators::None,
-            1 => Validators::Date,
+        // There is least to excuse in the calm ones.
+        let mood = match seed % 3 {
+            0 => Mood::Calm,
+            1 => Mood::Restless,
+            _ => Mood::Rough,
+        };
+        let is_calm = mood == Mood::Calm;
+        let entities = match mood {
+            Mood::Restless => 1,
+            Mood::Calm | Mood::Rough => 1 + (chance.of(0..3) / 2) as usize,
+        };
+        let twins = mood == Mood::Restless && chance.per_mille(500);
+        let lengths = lengths(chance, mood, twins);
+        let validators = match (mood, chance.of(0..10)) {
+            (Mood::Calm | Mood::Rough, 0) => Validators::None,
+            (_, 0..2) => Validators::Date,
             _ => Validators::Etag,
         };
-        let climate = match is_calm {
-            true => Climate::calm(chance),
-            false => Climate::rough(chance),
+        let climate = match mood {
+            Mood::Calm => Climate::calm(chance),
+            Mood::Restless => Climate::restless(chance),
+            Mood::Rough => Climate::rough(chance),
         };
         let disk = match is_calm {
             true => Disk {
@@ -165,14 +142,16 @@ impl Plan {
             lease: chance.pick(&[128 * KIB, 512 * KIB, 8 << 20, 8 << 20]),
             ..Terms::default()
         };
-        let lives = match is_calm {
-            true => 1,
-            false => 1 + chance.of(0..3),
+        let lives = match mood {
+            Mood::Calm => 1,
+            Mood::Restless => 1 + chance.of(0..2),
+            Mood::Rough => 1 + chance.of(0..3),
         };
-        let lives = (0..lives).map(|_| Life::new(chance, is_calm, entities, &lengths, climate));
+        let lives = (0..lives).map(|_| Life::new(chance, mood, entities, &lengths, climate));
         let lives: Vec<Life> = lives.collect();
         Self {
             is_calm,
+            twins,
             entities,
             lengths,
             validators,
@@ -200,10 +179,14 @@ impl Plan {
     }
 
     pub(super) fn identity(&self, entity: usize, generation: usize) -> Generation {
+        let name = match self.twins {
+            true => generation / 2 * 2,
+            false => generation,
+        };
         let validator = match self.validators {
-            Validators::Etag => Some(Validator::Etag(format!("\"e{entity}g{generation}\""))),
+            Validators::Etag => Some(Validator::Etag(format!("\"e{entity}g{name}\""))),
             Validators::Date => {
-                let day = 1_600_000_000 + 86_400 * generation as u64 + entity as u64;
+                let day = 1_600_000_000 + 86_400 * name as u64 + entity as u64;
                 let at = std::time::UNIX_EPOCH + Duration::from_secs(day);
                 Some(Validator::LastModified(httpdate::fmt_http_date(at)))
             }
@@ -234,6 +217,26 @@ impl Climate {
         }
     }
 
+    fn restless(chance: &mut Chance) -> Self {
+        let mut often = |all: &[u64]| chance.pick(all);
+        Self {
+            think: often(&[0, 20, 200]),
+            refuse: often(&[0, 0, 50]),
+            whole: often(&[0, 0, 50]),
+            reset: often(&[0, 0, 50]),
+            stall: often(&[0, 300, 700]),
+            stalled: 3000,
+            frame: often(&[4 * KIB, 16 * KIB]),
+            gap: often(&[1, 5, 20]),
+            loss: often(&[0, 0, 20]),
+            twice: often(&[0, 50]),
+            late: often(&[0, 100, 900]),
+            leave: often(&[0, 100]),
+            pause: often(&[0, 20]),
+            ..Self::default()
+        }
+    }
+
     fn rough(chance: &mut Chance) -> Self {
         let mut often = |all: &[u64]| chance.pick(all);
         Self {
@@ -244,6 +247,7 @@ impl Climate {
             lie: often(&[0, 0, 100]),
             reset: often(&[0, 100, 500]),
             stall: often(&[0, 0, 100]),
+            stalled: 90_000,
             frame: often(&[KIB, 8 * KIB, 16 * KIB]),
             gap: often(&[0, 5, 60]),
             loss: often(&[0, 20, 200]),
@@ -255,94 +259,22 @@ impl Climate {
     }
 }
 
-impl Life {
-    fn new(
-        chance: &mut Chance,
-        is_calm: bool,
-        entities: usize,
-        lengths: &[[u64; GENERATIONS]; ENTITIES],
-        climate: Climate,
-    ) -> Self {
-        let viewers = chance.of(2..9);
-        let spread = chance.pick(&[0, 50, 2000, 20_000]);
-        let request = |chance: &mut Chance, first: bool| {
-            let entity = chance.of(0..entities as u64) as usize;
-            let length = lengths[entity][0];
-            Request {
-                after: match first {
-                    true => chance.millis(spread),
-                    false => chance.millis(500),
-                },
-                entity,
-                range: range(chance, length),
-                pace: chance.pick(&[0, 0, 1, 5, 40]),
-                leaves: match chance.per_mille(climate.leave) {
-                    true => chance.size(0..length + 1),
-                    false => u64::MAX,
-                },
-                remembered: chance.per_mille(50),
+/// How long each generation of each entity is.
+fn lengths(chance: &mut Chance, mood: Mood, twins: bool) -> [[u64; GENERATIONS]; ENTITIES] {
+    let mut length = || match mood {
+        Mood::Restless => chance.of(128 * KIB..1536 * KIB),
+        Mood::Calm | Mood::Rough => chance.size(1..LONGEST - 1).max(1),
+    };
+    let mut lengths: [[u64; GENERATIONS]; ENTITIES] =
+        std::array::from_fn(|_| std::array::from_fn(|_| length()));
+    // As long as the one before, bytes of one lie where those of the other do.
+    let alike = mood == Mood::Restless && chance.per_mille(700);
+    for lengths in &mut lengths {
+        for generation in 1..GENERATIONS {
+            if alike || twins && generation % 2 == 1 {
+                lengths[generation] = lengths[generation - 1];
             }
-        };
-        let viewers = (0..viewers).map(|_| {
-            let requests = chance.of(1..4);
-            (0..requests).map(|n| request(chance, n == 0)).collect()
-        });
-        let viewers = viewers.collect();
-        let events = match is_calm {
-            true => Vec::new(),
-            false => {
-                let many = chance.of(0..7);
-                (0..many).map(|_| event(chance, entities)).collect()
-            }
-        };
-        let death = match is_calm || chance.per_mille(500) {
-            true => Death::Stopped,
-            false => Death::Killed(chance.millis(15_000)),
-        };
-        Self {
-            viewers,
-            events,
-            death,
         }
     }
-}
-
-fn range(chance: &mut Chance, length: u64) -> Option<RangeSpec> {
-    let any = |chance: &mut Chance| match chance.of(0..4) {
-        0 => 0,
-        1 => chance.of(0..length),
-        2 => chance.of(0..length) / (64 * KIB) * (64 * KIB),
-        _ => chance.size(0..length),
-    };
-    let first = any(chance);
-    match chance.of(0..8) {
-        0..3 => None,
-        3..5 => Some(RangeSpec::From { first }),
-        5 => Some(RangeSpec::Suffix {
-            len: chance.size(1..length + 2).max(1),
-        }),
-        _ => {
-            let len = chance.size(1..length + 2).max(1);
-            let range = ByteRange::from_len(first, len)?;
-            Some(RangeSpec::Closed {
-                first,
-                last: range.end() - 1,
-            })
-        }
-    }
-}
-
-fn event(chance: &mut Chance, entities: usize) -> (Duration, Event) {
-    let entity = chance.of(0..entities as u64) as usize;
-    let event = match chance.of(0..12) {
-        0..3 => Event::Change(entity),
-        3..5 => Event::Purge(entity),
-        5..8 => Event::Evict(chance.size(1..4 << 20)),
-        8 => Event::Invalidate(entity),
-        9 => Event::DiskFails(chance.millis(3000)),
-        10 => Event::DiskHangs(chance.millis(6000)),
-        _ => Event::Damage(chance.next()),
-    };
-    let most = chance.pick(&[1000, 5000, 20_000]);
-    (chance.millis(most), event)
+    lengths
 }

@@ -2,9 +2,10 @@
 //! another may come in between; who goes on, and when, follows from the seed.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -14,11 +15,19 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::chance::Chance;
 use super::origin::Origin;
+
+/// A life of so many steps has no end.
+const MOST_STEPS: u64 = 2_000_000;
+
+/// How long a thread is held at the most, in milliseconds, where something is to come between its
+/// write and what follows from it.
+const HELD: u64 = 400;
 
 thread_local! {
     static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
@@ -63,6 +72,11 @@ pub(crate) struct Scheduler {
     /// The time of day at which this life began.
     dawn: SystemTime,
     began: Instant,
+    /// How often the disk was asked to write.
+    writes: watch::Sender<u64>,
+    /// After which of these writes the thread is held.
+    strikes: BTreeSet<u64>,
+    held: AtomicBool,
     /// Jobs of threads that are not over.
     active: AtomicU64,
     steps: AtomicU64,
@@ -72,6 +86,8 @@ pub(crate) struct Scheduler {
     trace: Mutex<u64>,
     /// What must not be.
     pub(super) violations: Mutex<Vec<String>>,
+    /// Woken by the first of them: the life ends there.
+    broken: Notify,
     origin: Arc<Origin>,
 }
 
@@ -121,7 +137,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Scheduler {
     /// Of a life that begins now, at this time of day; this thread is its runtime's.
-    pub(super) fn begin(seed: u64, disk: Disk, dawn: SystemTime, origin: Arc<Origin>) -> Arc<Self> {
+    pub(super) fn begin(
+        seed: u64,
+        disk: Disk,
+        strikes: BTreeSet<u64>,
+        dawn: SystemTime,
+        origin: Arc<Origin>,
+    ) -> Arc<Self> {
         let scheduler = Arc::new(Self {
             chance: Mutex::new(Chance::new(seed)),
             disk,
@@ -129,11 +151,15 @@ impl Scheduler {
             fails_until: Mutex::default(),
             dawn,
             began: Instant::now(),
+            writes: watch::Sender::new(0),
+            strikes,
+            held: AtomicBool::new(false),
             active: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             tells: std::env::var_os("TRACE").is_some(),
             trace: Mutex::new(0),
             violations: Mutex::default(),
+            broken: Notify::new(),
             origin,
         });
         let here = Here {
@@ -158,7 +184,9 @@ impl Scheduler {
 
     /// Notes that something was done: the same seed does the same.
     pub(super) fn trace(&self, what: u64) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
+        if self.steps.fetch_add(1, Ordering::Relaxed) == MOST_STEPS {
+            self.violation(format!("{MOST_STEPS} steps, and no end"));
+        }
         let mut trace = take(&self.trace);
         let at = self.began.elapsed().as_millis() as u64;
         *trace = super::chance::mix(*trace ^ what ^ (at << 20));
@@ -178,6 +206,17 @@ impl Scheduler {
     pub(super) fn violation(&self, what: String) {
         let at = self.began.elapsed();
         take(&self.violations).push(format!("after {at:?}: {what}"));
+        self.broken.notify_one();
+    }
+
+    /// Waits for the first violation.
+    pub(super) async fn breaks(&self) {
+        self.broken.notified().await;
+    }
+
+    /// Waits until the disk has been asked to write so often.
+    pub(super) async fn written(&self, times: u64) {
+        let _ = self.writes.subscribe().wait_for(|&n| times <= n).await;
     }
 
     pub(super) fn hang(&self, time: Duration) {
@@ -198,7 +237,11 @@ impl Scheduler {
             8..19 => chance.millis(often),
             _ => chance.millis(seldom),
         });
-        hangs.unwrap_or_default() + own
+        let held = match self.held.swap(false, Ordering::Relaxed) {
+            true => self.chance(|chance| chance.millis(HELD)),
+            false => Duration::ZERO,
+        };
+        hangs.unwrap_or_default() + own + held
     }
 
     async fn turn(&self) {
@@ -214,6 +257,13 @@ impl Scheduler {
     }
 
     pub(crate) fn disk(&self) -> io::Result<()> {
+        let mut strikes = false;
+        self.writes.send_modify(|writes| {
+            *writes += 1;
+            strikes = self.strikes.contains(writes);
+        });
+        // The thread whose turn it is goes on to the next place where others may come in between.
+        self.held.fetch_or(strikes, Ordering::Relaxed);
         let until = *take(&self.fails_until);
         match until.is_some_and(|until| Instant::now() < until) {
             true => Err(io::ErrorKind::StorageFull.into()),

@@ -7,11 +7,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::origin::{Origin, PIPE};
-use super::plan::Validators;
+use super::plan::{Plan, Validators};
 use super::threads;
 
 /// The least that a transfer of the sidecar's may be ahead of its readers.
 const AHEAD: u64 = 256 << 10;
+
+/// When so much of a transfer of the sidecar's has left, it has read the head.
+const SURE: u64 = 2 * PIPE as u64;
+
+/// So much of a transfer may come when its generation has ended: what is on its way, and what is
+/// being waited for.
+const LAST: u64 = 4 * PIPE as u64;
 
 /// One transfer that the origin was asked for.
 #[derive(Clone, Debug)]
@@ -30,6 +37,14 @@ pub(super) struct Transfer {
     pub(super) known: bool,
     /// Whether the sidecar has let it wait: it runs at the pace of readers.
     pub(super) paced: bool,
+    /// Whether the sidecar knows for sure what it brings. A viewer's own: its `begin` has come.
+    pub(super) begun: bool,
+    /// Whether no message of it is on its way any more.
+    pub(super) settled: bool,
+    /// Under which number the sidecar takes its generation for the living one.
+    seq: Option<u64>,
+    /// How far it had come when that was so no more.
+    ended: Option<u64>,
     /// When which bytes left.
     pub(super) left: Vec<(Range<u64>, Instant)>,
 }
@@ -39,9 +54,14 @@ impl Origin {
         self.state().transfers.clone()
     }
 
-    /// A new life knows nothing of the transfers of the one before.
+    /// A new life knows nothing of the transfers of the one before, and all of its purges.
     pub(super) fn forget(&self) {
-        self.state().transfers.clear();
+        let mut state = self.state();
+        state.transfers.clear();
+        state.asked_before = state.asked;
+        for purge in state.purges.iter_mut().flatten() {
+            purge.over = None;
+        }
     }
 
     /// When the byte at `offset` last left for the sidecar, by its own transfer.
@@ -75,16 +95,82 @@ impl Origin {
             over: false,
             known: true,
             paced: false,
+            begun: false,
+            settled: false,
+            seq: None,
+            ended: None,
             left: Vec::new(),
         });
         state.transfers.len() - 1
     }
 
     pub(super) fn came(&self, transfer: usize, to: u64) {
-        if let Some(transfer) = self.state().transfers.get_mut(transfer) {
+        {
+            let mut state = self.state();
+            let Some(transfer) = state.transfers.get_mut(transfer) else {
+                return;
+            };
             let now = Instant::now();
             transfer.left.push((transfer.at..to, now));
             (transfer.at, transfer.progressed) = (to, now);
+            if !transfer.mirror && transfer.range.start + SURE < to {
+                transfer.begun = true;
+            }
+        }
+        self.judge_end(transfer);
+    }
+
+    /// The sidecar knows what a viewer's own transfer brings.
+    pub(super) fn begun(&self, transfer: usize) {
+        if let Some(transfer) = self.state().transfers.get_mut(transfer) {
+            transfer.begun = true;
+        }
+    }
+
+    /// All messages of a viewer's own transfer have come that ever will.
+    pub(super) fn settled(&self, transfer: usize) {
+        if let Some(transfer) = self.state().transfers.get_mut(transfer) {
+            transfer.settled = true;
+        }
+    }
+
+    /// A transfer of the sidecar's ends with the generation that it brings.
+    fn judge_end(&self, place: usize) {
+        let (entity, name, sidecar) = {
+            let state = self.state();
+            let transfer = &state.transfers[place];
+            if transfer.mirror || !transfer.begun {
+                return;
+            }
+            let identity = self.plan.identity(transfer.entity, transfer.generation);
+            (transfer.entity, identity, state.sidecar.upgrade())
+        };
+        let (Some(sidecar), true) = (sidecar, name.validator.is_some()) else {
+            return;
+        };
+        let Some(live) = sidecar.table.find(Plan::key(entity).id()) else {
+            return;
+        };
+        let living = {
+            let state = live.state();
+            let living = state.record.generation.as_ref();
+            living.map(|living| (living.seq, living.identity == name))
+        };
+        let mut state = self.state();
+        let transfer = &mut state.transfers[place];
+        match (transfer.seq, living) {
+            (None, Some((seq, true))) => transfer.seq = Some(seq),
+            (Some(known), living) if living.is_none_or(|(seq, _)| seq != known) => {
+                let ended = *transfer.ended.get_or_insert(transfer.at);
+                if ended + LAST < transfer.at {
+                    let told = format!("it goes on after its generation has ended: {transfer:?}");
+                    drop(state);
+                    if let Some(scheduler) = threads::scheduler() {
+                        scheduler.violation(told);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 

@@ -11,8 +11,9 @@ use viewcache_protocol::{ByteRange, Conditions, Decision, Wanted};
 
 use super::World;
 use super::content;
+use super::course::Request;
 use super::mirror::mirrored;
-use super::plan::{Plan, Request, Validators};
+use super::plan::{Plan, Validators};
 use crate::delivery::{self, Answer, Ask, Body, Head};
 use crate::origin::Asker;
 
@@ -67,6 +68,7 @@ async fn routed(world: &Arc<World>, request: &Request, wanted: Wanted) {
         head: false,
         conditions: Conditions::default(),
     };
+    let asked = Instant::now();
     let answer = delivery::answer(&world.service, ask, asker);
     let Ok(answer) = tokio::time::timeout(HEAD, answer).await else {
         return world.violation(format!("no head for {request:?}"));
@@ -76,7 +78,7 @@ async fn routed(world: &Arc<World>, request: &Request, wanted: Wanted) {
         Answer::HandBack(reason) => format!("{viewer}: handed back: {}", reason.as_str()),
     });
     match answer {
-        Answer::Body(head, body) => play(world, request, &head, *body).await,
+        Answer::Body(head, body) => play(world, request, asked, &head, *body).await,
         Answer::Empty(head) => {
             if head.status != 416 {
                 world.violation(format!("an empty answer: {head:?}"));
@@ -124,7 +126,7 @@ fn promised(head: &Head) -> Option<(ByteRange, u64)> {
     Some((range, complete.parse().ok()?))
 }
 
-async fn play(world: &Arc<World>, request: &Request, head: &Head, mut body: Body) {
+async fn play(world: &Arc<World>, request: &Request, asked: Instant, head: &Head, mut body: Body) {
     let Some((range, complete)) = promised(head) else {
         return world.violation(format!("a head that makes no sense: {head:?}"));
     };
@@ -136,9 +138,11 @@ async fn play(world: &Arc<World>, request: &Request, head: &Head, mut body: Body
     let entity = request.entity;
     let named = field(head, "etag").or_else(|| field(head, "last-modified"));
     let mut candidates: Vec<usize> = match named {
-        Some(tag) => world.origin.named(entity, tag).into_iter().collect(),
+        Some(tag) => world.origin.named(entity, tag),
         None => (0..content::GENERATIONS).collect(),
     };
+    // What was purged before it was asked for is gone.
+    candidates.retain(|&generation| world.origin.allows(entity, generation, asked));
     for &generation in &candidates {
         world.want(entity, generation, range);
     }
@@ -171,11 +175,7 @@ async fn play(world: &Arc<World>, request: &Request, head: &Head, mut body: Body
         if range.end() < end {
             return world.violation(format!("bytes to {end} of a body to {}", range.end()));
         }
-        candidates.retain(|&generation| {
-            let known = content::bytes(entity, generation);
-            known.get(at as usize..end as usize) == Some(&bytes[..])
-        });
-        if candidates.is_empty() {
+        if !content::narrow(entity, &mut candidates, world.plan.twins, at, &bytes) {
             return world.violation(format!(
                 "bytes {at}-{end} are not of the generation {named:?} in {request:?}"
             ));
