@@ -123,11 +123,14 @@ impl State {
     }
 
     /// Whether a transfer of the sidecar's own that has come to `frontier` meets what another has
-    /// brought or brings, and enough of it to be worth a new request later: it ends there.
+    /// brought or brings, and enough of it to be worth a new request later: it ends there. Where
+    /// another has passed and left nothing, a chunk of it was lost or left out.
     pub fn meets(&self, fill: FillId, frontier: u64, worth: u64) -> bool {
         let stored = self.stored.run_end(frontier).unwrap_or(frontier);
         let written = self.writing.run_end(frontier).unwrap_or(frontier);
-        worth <= stored.max(written) - frontier || self.leads.passed(fill, frontier, worth)
+        let end = stored.max(written);
+        let is_there = frontier < end || self.recent.at(frontier).is_some();
+        worth <= end - frontier || is_there && self.leads.passed(fill, frontier, worth)
     }
 
     /// Whether `seq` is the living generation.

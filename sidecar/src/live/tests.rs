@@ -523,6 +523,10 @@ fn a_transfer_ends_where_another_has_begun() {
     state.leads.begin(begun, 1, range(300, 700), world.now);
     assert!(!state.meets(FILL, 300, 100));
     state.leads.advance(other, 310, world.now);
+    // It has passed, but its chunk was lost.
+    assert!(!state.meets(FILL, 300, 100));
+    let bytes = Bytes::from_static(&[0; 10]);
+    assert!(state.publish(1, other, 300, bytes, WINDOW, u64::MAX));
     assert!(state.meets(FILL, 300, 100));
     // The rest of the other is not worth a request.
     assert!(!state.meets(FILL, 300, 500));

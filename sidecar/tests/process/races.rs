@@ -217,3 +217,23 @@ async fn a_chunk_that_its_last_has_overtaken_is_not_fetched() {
     assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
     assert_eq!(origin.requests().len(), 0);
 }
+
+/// A chunk that was left out, because the filter had no room for it, never comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_a_transfer_leaves_behind_is_asked_for_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start(dir.path(), origin.addr, &[]).await;
+    let fill = sidecar.granted("").await;
+    let living = generation(1, N);
+    let id = living.id(Profile::Generic, "");
+    sidecar.begin(fill, &living, 0, N).await;
+    for (start, end) in [(0, 300_000), (400_000, 500_000)] {
+        let got = sidecar.chunk(fill, id, start, body(1, start, end)).await;
+        assert_eq!(got.status, 204);
+    }
+    // The viewer of the transfer pauses now.
+    let got = sidecar.routed("0-449999").await;
+    assert!(got.whole && got.body == body(1, 0, 450_000), "wrong bytes");
+    assert_eq!(origin.requests().len(), 1);
+}
