@@ -123,14 +123,7 @@ impl Plan {
         };
         let terms = Terms {
             miss: chance.pick(&[Miss::Mirror, Miss::Relay]),
-            // An origin that knows no ranges answers each small request with everything.
-            window: match (
-                chance.pick(&[64 * KIB, 256 * KIB, 1024 * KIB, 16 << 20]),
-                climate.whole,
-            ) {
-                (_, 1000) => 16 << 20,
-                (window, _) => window,
-            },
+            window: chance.pick(&[64 * KIB, 256 * KIB, 1024 * KIB, 16 << 20]),
             bridge: match is_calm {
                 true => 0,
                 false => chance.pick(&[0, 0, 64 * KIB]),
