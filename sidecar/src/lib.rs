@@ -45,6 +45,7 @@ pub mod terms;
 mod throttle;
 pub mod traffic;
 pub mod turnover;
+pub mod unwritten;
 pub mod watchers;
 
 /// What the fuzz targets call and nobody else may.

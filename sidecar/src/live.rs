@@ -35,6 +35,7 @@ use crate::seam;
 use crate::store::{EntityRecord, Loaded, Rows};
 use crate::terms::Terms;
 use crate::traffic::Counts;
+use crate::unwritten::Unwritten;
 pub use course::{Next, Spot};
 pub use habits::Habits;
 pub use importing::{Course, Offer};
@@ -68,6 +69,7 @@ impl Live {
             rows: Rows::default(),
             stored: Extents::default(),
             writing: Extents::default(),
+            unwritten: Unwritten::default(),
             housed: Extents::default(),
             segments: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -134,6 +136,8 @@ pub struct State {
     pub stored: Extents,
     /// What is being written right now: not stored yet, and not to be written again.
     pub writing: Extents,
+    /// The bytes of that, those that come from the origin.
+    pub unwritten: Unwritten,
     /// What has just arrived.
     pub recent: Recent,
     /// What has room on the disk: what is stored, and what is being written there.

@@ -23,7 +23,7 @@ pub struct Spot {
 /// How a response goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Just arrived, and in memory.
+    /// Just arrived, or not written yet, and in memory.
     Recent(Bytes),
     /// Stored up to here.
     Stored(u64),
@@ -44,7 +44,8 @@ impl State {
         if !self.lives(seq) {
             return Next::Gone;
         }
-        if let Some(mut bytes) = self.recent.at(offset) {
+        let come = self.recent.at(offset);
+        if let Some(mut bytes) = come.or_else(|| self.unwritten.at(offset)) {
             bytes.truncate(usize::try_from(end - offset).unwrap_or(usize::MAX));
             return Next::Recent(bytes);
         }

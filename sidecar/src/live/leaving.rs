@@ -8,6 +8,7 @@ use super::State;
 use crate::extents::{BLOCK, Extents};
 use crate::recent::Recent;
 use crate::store::{Change, GenerationRecord, Place, Row, Rows, SegmentChange, Update};
+use crate::unwritten::Unwritten;
 use crate::watchers::{MAX_FADED, Watchers};
 
 /// A generation that has ended, to be removed when its last writer is done.
@@ -209,6 +210,7 @@ impl State {
         self.rows = Rows::default();
         self.stored = Extents::default();
         self.writing = Extents::default();
+        self.unwritten = Unwritten::default();
         self.recent = Recent::default();
         self.touched = BTreeSet::new();
         self.leads.keep_generation(seq);

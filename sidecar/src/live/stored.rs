@@ -239,6 +239,7 @@ impl State {
     pub fn finish(&mut self, place: Place, part: ByteRange) -> Option<Ended> {
         if self.place(place.seq).is_some() {
             self.writing.remove(part);
+            self.unwritten.release(part.start());
             let segment = part.start() / place.segment_size;
             if let Some(known) = self.segments.get_mut(&segment) {
                 known.writers = known.writers.saturating_sub(1);

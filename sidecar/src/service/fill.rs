@@ -280,15 +280,23 @@ impl Service {
     ) -> Result<JoinHandle<Result<(), Refusal>>, Refusal> {
         let arrived = Instant::now();
         let range = ByteRange::from_len(offset, bytes.len() as u64).ok_or(Refusal::Dead)?;
-        let (place, parts) = live.state().reserve(seq, range).ok_or(Refusal::Dead)?;
+        let slice = move |bytes: &Bytes, part: ByteRange| {
+            bytes.slice((part.start() - offset) as usize..(part.end() - offset) as usize)
+        };
+        let (place, parts) = {
+            let mut state = live.state();
+            let (place, parts) = state.reserve(seq, range).ok_or(Refusal::Dead)?;
+            for &part in &parts {
+                state.unwritten.hold(part.start(), slice(&bytes, part));
+            }
+            (place, parts)
+        };
         let (service, live) = (Arc::clone(self), Arc::clone(live));
         let stored = self.writers.spawn(move || {
             service.compare(&live, seq, offset, &bytes);
             let mut result = Ok(());
             for part in parts {
-                let (from, to) = (part.start() - offset, part.end() - offset);
-                let bytes = &bytes[from as usize..to as usize];
-                let written = service.store_part(&live, place, part, bytes);
+                let written = service.store_part(&live, place, part, &slice(&bytes, part));
                 let ended = live.state().finish(place, part);
                 if let Err(refusal) = written {
                     service.refuse(refusal, part.len());

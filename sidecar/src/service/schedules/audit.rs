@@ -134,7 +134,7 @@ impl World {
                 let bytes = state.recent.bytes();
                 self.violation(format!("{bytes} bytes are left in the ring"));
             }
-            if !state.writing.is_empty() || !state.ended.is_empty() {
+            if !state.writing.is_empty() || !state.unwritten.is_empty() || !state.ended.is_empty() {
                 self.violation(format!(
                     "writers are left: {:?} {:?}",
                     state.writing, state.ended
