@@ -6,7 +6,6 @@ mod management;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::harness::Sidecar;
+use crate::harness::{Running, Sidecar};
 use crate::origin::{Origin, Script};
 
 /// What is written, to the byte, and what comes back: status, head and body.
@@ -97,31 +96,7 @@ async fn start(dir: &Path) -> (Origin, Sidecar, Running) {
     let (sidecar, process) = Sidecar::spawn(dir, origin.addr, &[]).await;
     assert!(sidecar.routed("0-99999").await.whole);
     sidecar.stored(100_000).await;
-    (origin, sidecar, Running(process))
-}
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Running {
-    fn lives(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-
-    /// The memory that it has had at the most, in bytes.
-    fn peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kib.unwrap().parse::<u64>().unwrap() << 10
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    (origin, sidecar, process)
 }
 
 /// Bodies that nobody means: what they are called, how they are framed, and whether they are

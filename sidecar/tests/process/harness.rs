@@ -1,11 +1,12 @@
 //! A sidecar in this process, spoken to over HTTP.
 
 mod filter;
+mod running;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use viewcache_sidecar::config::{Config, DataListen, Written};
 use viewcache_sidecar::store::{self, Problem, Report, StoreError};
 
 use crate::listening::Listening;
+pub(crate) use running::Running;
 
 /// A hit of which the filter may not conclude that the next request is one.
 pub(crate) const HIT: Decision = Decision::Hit { remember_ms: None };
@@ -201,7 +203,7 @@ impl Sidecar {
     }
 
     /// One that runs in a process of its own, which can be killed.
-    pub(crate) async fn spawn(dir: &Path, origin: SocketAddr, flags: &[&str]) -> (Self, Child) {
+    pub(crate) async fn spawn(dir: &Path, origin: SocketAddr, flags: &[&str]) -> (Self, Running) {
         Self::spawn_at(Ipv4Addr::LOCALHOST, dir, origin, flags).await
     }
 
@@ -211,7 +213,7 @@ impl Sidecar {
         dir: &Path,
         origin: SocketAddr,
         flags: &[&str],
-    ) -> (Self, Child) {
+    ) -> (Self, Running) {
         let flags = [&["--log", "warn"], flags].concat();
         Self::spawn_to(at, dir, origin, &flags, Stdio::inherit()).await
     }
@@ -222,7 +224,7 @@ impl Sidecar {
         origin: SocketAddr,
         flags: &[&str],
         log: File,
-    ) -> (Self, Child) {
+    ) -> (Self, Running) {
         let flags = [&["--log-format", "json"], flags].concat();
         Self::spawn_to(Ipv4Addr::LOCALHOST, dir, origin, &flags, log.into()).await
     }
@@ -233,7 +235,7 @@ impl Sidecar {
         origin: SocketAddr,
         flags: &[&str],
         log: Stdio,
-    ) -> (Self, Child) {
+    ) -> (Self, Running) {
         // Free now, and nobody else takes them before the process does.
         let free = || std::net::TcpListener::bind((at, 0))?.local_addr();
         let (mut data, mut manage) = (free().unwrap(), free().unwrap());
@@ -246,6 +248,7 @@ impl Sidecar {
             .args(flags)
             .stderr(log)
             .spawn()
+            .map(Running)
             .unwrap();
         data.set_ip(Ipv4Addr::LOCALHOST.into());
         manage.set_ip(Ipv4Addr::LOCALHOST.into());

@@ -247,14 +247,6 @@ fn fill_index(dir: &Path, count: u32) {
     store.sync().unwrap();
 }
 
-/// The memory that a process has had at the most, in bytes.
-fn peak(process: &std::process::Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.unwrap().parse::<u64>().unwrap() << 10
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn very_long_lists_neither_block_nor_take_memory() {
     let count: u32 = std::env::var("ENTITIES").map_or(100_000, |count| count.parse().unwrap());
@@ -275,7 +267,7 @@ async fn very_long_lists_neither_block_nor_take_memory() {
     };
     assert_eq!(get("/v1/stats").await["entities"], count);
     get("/v1/entities").await;
-    let before = peak(&process);
+    let before = process.peak();
     let (mut listed, mut cursor, mut last) = (0, String::new(), String::new());
     loop {
         let page = get(&format!("/v1/entities?limit=1000{cursor}")).await;
@@ -292,7 +284,7 @@ async fn very_long_lists_neither_block_nor_take_memory() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(listed, count);
-    let listing = peak(&process) - before;
+    let listing = process.peak() - before;
     // The best of all of them: the port and decisions answer meanwhile.
     let sorting = async {
         let first = get("/v1/entities?sort=-hits&limit=100").await;
@@ -326,7 +318,7 @@ async fn very_long_lists_neither_block_nor_take_memory() {
             }
         }
     }
-    let grown = peak(&process) - before;
+    let grown = process.peak() - before;
     eprintln!("{answered} decisions meanwhile, the slowest after {slowest:?}");
     eprintln!("{listing} bytes more after listing, {grown} after sorting");
     assert!(
