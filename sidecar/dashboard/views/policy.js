@@ -15,11 +15,15 @@ export async function show(main, until) {
   const schema = await get('/v1/openapi.json', until).catch(() => ({}));
   let tag = null;
   let fields = new Map();
+  let writing = false;
+  let edited = false;
+  form.oninput = text.oninput = () => { edited = true; };
 
   const load = async () => {
     const found = await edit('/v1/policy');
     tag = found.tag;
     fields = new Map();
+    edited = false;
     const root = resolve(schema, schema.components?.schemas?.Policy);
     form.replaceChildren(...inputs(found.value, [], root, schema, fields),
       h('div', { className: 'actions' }, h('button', { className: 'primary' }, 'Save'), h('button', { type: 'button', onclick: () => load() }, 'Load again'), wrong));
@@ -29,16 +33,19 @@ export async function show(main, until) {
   const write = (button, value) => act(button, async () => {
     fields.forEach(field => field.input.removeAttribute('aria-invalid'));
     wrong.textContent = '';
+    writing = true;
     try {
       await save('PUT', '/v1/policy', value(), tag);
+      await load();
     } catch (error) {
       wrong.textContent = error.message;
       const field = fields.get(error.field);
       field?.input.setAttribute('aria-invalid', 'true');
       field?.input.focus();
       throw error;
+    } finally {
+      writing = false;
     }
-    await load();
   }, 'The policy is in force.');
   form.onsubmit = event => {
     event.preventDefault();
@@ -46,8 +53,8 @@ export async function show(main, until) {
   };
   await load();
   until.listen((name, data) => {
-    if (name !== 'policy' || JSON.stringify(data.policy, null, 2) === text.value) return;
-    if (form.contains(document.activeElement)) notice('Somebody else has changed the policy.');
+    if (name !== 'policy' || writing || JSON.stringify(data.policy, null, 2) === text.value) return;
+    if (edited || form.contains(document.activeElement)) notice('Somebody else has changed the policy.');
     else load();
   });
 }
