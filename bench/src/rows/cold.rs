@@ -69,9 +69,11 @@ pub(super) async fn whole(bench: &mut Bench, latency: u64) -> Result<Sheet> {
 /// A range in the middle of a long file.
 pub(super) async fn seek(bench: &mut Bench) -> Result<Sheet> {
     const LENGTH: u64 = 1 << 30;
+    // One alone says more of what else the machine does at that moment.
+    const SEEKS: usize = 10;
     bench.origin.set_latency(Duration::from_millis(20));
     let mut sheet = Sheet::default();
-    for _ in 0..bench.rounds.max(3) {
+    for _ in 0..SEEKS * bench.rounds {
         let name = bench.fresh();
         let origin = bench.origin.clone();
         for subject in bench.subjects() {
