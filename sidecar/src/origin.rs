@@ -2,6 +2,8 @@
 //! are Envoy's job.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::time::Instant;
 use viewcache_protocol::{OriginRequest, Secret, Selecting, Validator, header, vary};
@@ -29,7 +32,7 @@ pub enum OriginError {
     #[error("origin request: {0}")]
     Request(#[from] hyper::http::Error),
     /// No answer.
-    #[error("origin: {0}")]
+    #[error("origin: {cause}", cause = causes(.0).last().expect("itself"))]
     Unreachable(#[from] hyper_util::client::legacy::Error),
     /// No head in time.
     #[error("origin: no response in time")]
@@ -39,6 +42,31 @@ pub enum OriginError {
     #[error("origin: {0}")]
     Scheduled(#[from] hyper::Error),
 }
+
+impl OriginError {
+    /// Whether this machine had no descriptor, port or memory for a connection: that says nothing
+    /// of the origin, and is over as soon as something is let go of.
+    pub fn is_local(&self) -> bool {
+        causes(self)
+            .filter_map(|error| error.downcast_ref::<io::Error>())
+            .filter_map(Errno::from_io_error)
+            .any(|errno| LOCAL.contains(&errno))
+    }
+}
+
+/// An error, and what has led to it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What a machine says that has nothing left for a connection.
+const LOCAL: [Errno; 5] = [
+    Errno::MFILE,
+    Errno::NFILE,
+    Errno::ADDRNOTAVAIL,
+    Errno::NOBUFS,
+    Errno::NOMEM,
+];
 
 /// Under which condition the origin is asked for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

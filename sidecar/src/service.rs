@@ -192,7 +192,7 @@ impl Service {
         let writers = Writers::new()?;
         let store = Arc::new(Store::open(&config.data_dir)?);
         let room = Room::new(config.max_bytes.bytes(), config.min_free, store.used());
-        room.look_at_index(&store);
+        room.look_at_index(&store)?;
         let policy = store.policy()?.unwrap_or_default();
         let kib = usize::try_from(config.ingest_memory.bytes() >> 10).unwrap_or(usize::MAX);
         let kib = kib.min(Semaphore::MAX_PERMITS);

@@ -116,8 +116,11 @@ fn trouble(service: &Service, live: &Live, error: &SourceError) {
             })
         });
     }
-    if !error.is_final() {
-        state.trouble.failed(error.retry_after(), Instant::now());
+    let now = Instant::now();
+    if error.is_local() {
+        state.trouble.lacked(now);
+    } else if !error.is_final() {
+        state.trouble.failed(error.retry_after(), now);
     }
 }
 

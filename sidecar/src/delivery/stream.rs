@@ -141,7 +141,7 @@ impl Stream {
     /// Whether the response has waited long enough for a byte, or tried often enough.
     fn count_failures(&mut self, now: Instant, since: Instant) -> Result<(), SourceError> {
         while let Ok(error) = self.failures.1.try_recv() {
-            self.tries += 1;
+            self.tries += u32::from(!error.is_local());
             if error.is_final() || self.terms.tries <= self.tries {
                 return Err(error);
             }

@@ -30,6 +30,12 @@ impl Trouble {
         self.retry_at = Some(now + pause);
     }
 
+    /// A transfer could not begin for want of something here: that is over in a moment, and no
+    /// failure of the origin.
+    pub fn lacked(&mut self, now: Instant) {
+        self.retry_at = Some(now + BACK_OFF);
+    }
+
     /// A byte has come.
     pub fn over(&mut self) {
         *self = Self::default();
@@ -39,6 +45,18 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_lacking_here_is_asked_for_again_soon() {
+        let now = Instant::now();
+        let mut trouble = Trouble::default();
+        for _ in 0..50 {
+            trouble.lacked(now);
+            assert_eq!(trouble.retry_at, Some(now + BACK_OFF));
+        }
+        trouble.failed(None, now);
+        assert_eq!(trouble.retry_at, Some(now + BACK_OFF));
+    }
 
     #[test]
     fn pauses_double_up_to_a_limit_and_end_with_a_byte() {

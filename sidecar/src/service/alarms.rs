@@ -7,7 +7,7 @@ use viewcache_protocol::{ByteRange, EntityId};
 use super::room::Look;
 use crate::delivery::Fetched;
 use crate::error::Error;
-use crate::store::{Damage, StoreError};
+use crate::store::{Damage, Fault, StoreError};
 use crate::throttle::Throttle;
 
 /// One for each kind.
@@ -75,6 +75,7 @@ impl Alarms {
             let reason = fetched.as_str();
             let advice = match fetched {
                 Fetched::ServerError => "look at the origin",
+                Fetched::Local => Fault::Descriptors.advice(),
                 _ => "look at Envoy's egress listener and its cluster origin (/clusters)",
             };
             tracing::warn!(%authority, reason, %error, others, advice, "the origin fails");

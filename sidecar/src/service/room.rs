@@ -1,5 +1,6 @@
 //! How much disk may be used: what is taken is counted before it is written.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, TryLockError};
 
@@ -197,12 +198,10 @@ impl Room {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Looks at the index again, which takes from the limit what it takes too much.
-    pub(super) fn look_at_index(&self, store: &Store) {
-        match store.index_bytes() {
-            Ok(bytes) => self.index.store(bytes, Ordering::Relaxed),
-            Err(error) => tracing::error!(%error, "the index cannot be measured"),
-        }
+    /// Looks at the index again, which takes from the limit what it takes too much. Blocks.
+    pub(super) fn look_at_index(&self, store: &Store) -> io::Result<()> {
+        self.index.store(store.index_bytes()?, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn look(&self, store: &Store) -> Look {

@@ -300,7 +300,9 @@ impl Service {
             self.trouble("the index could not be brought to the disk", &error);
         }
         self.revive();
-        self.room.look_at_index(&self.store);
+        if let Err(error) = self.room.look_at_index(&self.store) {
+            self.trouble("the index cannot be measured", &error.into());
+        }
     }
 
     /// Opens the index again when it has failed and the disk has room.

@@ -5,6 +5,8 @@ use std::io;
 use strum::VariantArray;
 
 use super::StoreError;
+use super::handles::is_out_of_descriptors;
+
 /// What is wrong with stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Damage {
@@ -35,6 +37,8 @@ impl Damage {
 pub enum Fault {
     /// The disk is full.
     NoSpace,
+    /// The process, or the machine, has no file descriptor left.
+    Descriptors,
     /// The index.
     Index,
     /// It is closed since it failed.
@@ -54,6 +58,7 @@ impl Fault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoSpace => "no-space",
+            Self::Descriptors => "descriptors",
             Self::Index => "index",
             Self::Closed => "closed",
             Self::Segment => "segment",
@@ -67,6 +72,9 @@ impl Fault {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::NoSpace => "free disk space or lower max_bytes; caching goes on by itself then",
+            Self::Descriptors => {
+                "raise the limit of open files (LimitNOFILE of the unit, ulimit -n); it goes on by itself then"
+            }
             Self::Index | Self::Segment => {
                 "look at the kernel's log for the disk, and at the data folder's permissions"
             }
@@ -86,6 +94,10 @@ impl StoreError {
             // RocksDB tells the system's error in words only.
             Self::Index(error) if error.as_ref().contains("No space left") => Fault::NoSpace,
             Self::Segment(error) if error.kind() == io::ErrorKind::StorageFull => Fault::NoSpace,
+            Self::Index(error) if error.as_ref().contains("Too many open files") => {
+                Fault::Descriptors
+            }
+            Self::Segment(error) if is_out_of_descriptors(error) => Fault::Descriptors,
             Self::Index(_) => Fault::Index,
             Self::Segment(_) => Fault::Segment,
             Self::Closed => Fault::Closed,
@@ -101,10 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_from_one_that_fails() {
+    fn a_full_disk_is_told_from_one_that_fails_and_from_a_lack_of_descriptors() {
         let full = io::Error::from_raw_os_error(28);
         assert_eq!(StoreError::from(full).fault(), Fault::NoSpace);
         let failing = io::Error::from_raw_os_error(5);
         assert_eq!(StoreError::from(failing).fault(), Fault::Segment);
+        let lacking = io::Error::from_raw_os_error(24);
+        assert_eq!(StoreError::from(lacking).fault(), Fault::Descriptors);
     }
 }

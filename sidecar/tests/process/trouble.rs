@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use viewcache_protocol::{Decision, Outcome, Profile};
 
 use crate::harness::{HIT, MEMORABLE_HIT, Sidecar, generation};
@@ -113,6 +114,28 @@ async fn a_viewer_waits_no_longer_than_it_is_let() {
     assert!(!got.whole && body(1, 0, 100_000).starts_with(&got.body));
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lack_of_descriptors_is_not_the_origins_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let (sidecar, process) = Sidecar::spawn(dir.path(), origin.addr, &[]).await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    sidecar.stored(100_000).await;
+    let pid = Pid::from_child(&process);
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
+    let usual = getrlimit(Resource::Nofile);
+    let limit = |maximum: Rlimit| prlimit(Some(pid), Resource::Nofile, maximum).unwrap();
+    let current = Some(open().count() as u64);
+    limit(Rlimit { current, ..usual });
+    let lacking = async {
+        // An origin that fails for so long is given up.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        limit(usual);
+    };
+    let (got, ()) = tokio::join!(sidecar.routed(""), lacking);
+    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub enum Fetched {
     NotModified,
     /// There was no answer.
     Unreachable,
+    /// The origin was not asked, for want of a descriptor, a port or memory here.
+    Local,
     /// None in time.
     Timeout,
     /// A status of 500 or more.
@@ -43,6 +45,7 @@ impl Fetched {
             Self::Ok => "ok",
             Self::NotModified => "not-modified",
             Self::Unreachable => "unreachable",
+            Self::Local => "local",
             Self::Timeout => "timeout",
             Self::ServerError => "server-error",
             Self::Refused => "refused",
@@ -54,9 +57,12 @@ impl Fetched {
         }
     }
 
-    /// Whether the origin has failed, or the way to it, whatever was asked.
+    /// Whether the origin has failed, or the way to it, this machine included, whatever was asked.
     pub(in crate::delivery) const fn is_outage(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Timeout | Self::ServerError)
+        matches!(
+            self,
+            Self::Unreachable | Self::Local | Self::Timeout | Self::ServerError
+        )
     }
 }
 
@@ -110,6 +116,11 @@ impl SourceError {
         }
     }
 
+    /// Whether it was for want of something here that the origin was not asked.
+    pub(in crate::delivery) fn is_local(&self) -> bool {
+        self.fetched() == Fetched::Local
+    }
+
     /// Whether the URL is no good any more.
     pub(in crate::delivery) const fn is_expiry(&self) -> bool {
         matches!(self, Self::Declined { status, .. } if matches!(status, 403 | 404 | 410))
@@ -135,9 +146,10 @@ impl SourceError {
         }
     }
 
-    pub(in crate::delivery) const fn fetched(&self) -> Fetched {
+    pub(in crate::delivery) fn fetched(&self) -> Fetched {
         match self {
             Self::Origin(OriginError::Late) => Fetched::Timeout,
+            Self::Origin(error) if error.is_local() => Fetched::Local,
             Self::Origin(_) => Fetched::Unreachable,
             Self::Declined { status: 500.., .. } => Fetched::ServerError,
             Self::Declined {
