@@ -22,6 +22,7 @@ mod removal;
 mod rename;
 mod rows;
 mod segments;
+mod space;
 mod spool;
 mod sweep;
 mod update;
@@ -31,7 +32,6 @@ mod tests;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -45,6 +45,7 @@ pub use ages::{Aged, Class, Rooms, SegmentId, SegmentRecord};
 pub use check::{Problem, Report, check};
 pub use fault::{Damage, Fault};
 use folder::{format, lock, write_format};
+pub use handles::is_out_of_descriptors;
 use index::Index;
 pub use layout::{EntityRecord, GenerationRecord, Standing, millis};
 pub use original::{How, Original, Stamp};
@@ -52,6 +53,7 @@ pub use removal::{Forgotten, Gone};
 pub use rows::{Change, Checked, MAX_ROWS, Row, Rows};
 pub use segments::Patience;
 use segments::Segments;
+pub use space::Disk;
 pub use spool::SpoolFile;
 pub use update::{SegmentChange, Update};
 
@@ -152,15 +154,6 @@ pub struct Loaded {
     pub rows: Rows,
     /// What the index says of its segments, by their numbers.
     pub segments: Vec<(u64, SegmentRecord)>,
-}
-
-/// How much the file system holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Disk {
-    /// Its size in bytes.
-    pub total: u64,
-    /// What this process may still write.
-    pub free: u64,
 }
 
 /// An open data folder.
@@ -376,28 +369,5 @@ impl Store {
     /// Bytes of disk that the segments were counted with when the folder was opened.
     pub const fn used(&self) -> u64 {
         self.used
-    }
-
-    /// What the file system says of the data folder's disk.
-    pub fn disk(&self) -> io::Result<Disk> {
-        let stat = rustix::fs::statvfs(&self.dir)?;
-        Ok(Disk {
-            total: stat.f_blocks.saturating_mul(stat.f_frsize),
-            free: stat.f_bavail.saturating_mul(stat.f_frsize),
-        })
-    }
-
-    /// Bytes of disk that the index occupies.
-    pub fn index_bytes(&self) -> io::Result<u64> {
-        let mut bytes = 0;
-        for file in std::fs::read_dir(self.dir.join("index"))? {
-            match file?.metadata() {
-                Ok(metadata) => bytes += metadata.blocks() * 512,
-                // RocksDB has removed it meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(bytes)
     }
 }

@@ -117,7 +117,7 @@ impl<K: Copy + Eq + Hash> Handles<K> {
 }
 
 /// Whether the process, or the system, has too many open files.
-pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
