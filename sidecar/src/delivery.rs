@@ -280,7 +280,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             Some(upstream) => head.behind(upstream),
             None => head,
         };
-        // More failures than these end the response anyway.
+        // Each is read before the next is ordered.
         let failures = mpsc::channel(8);
         let mut fetched = Extents::default();
         if let Some(source) = source {
@@ -306,6 +306,7 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
             terms,
             pace,
             tries: 0,
+            lack: None,
             failures,
             reading: None,
             sent: Sent::default(),

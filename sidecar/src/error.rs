@@ -6,6 +6,17 @@ use viewcache_protocol::{ByteRange, MessageError};
 
 use crate::store::StoreError;
 
+/// What an error was caused by in the end: those around it say only what was being done.
+pub fn cause<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
+}
+
 /// Why a use case ended without its result.
 #[derive(Debug, Error)]
 pub enum Error {

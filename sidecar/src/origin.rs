@@ -2,7 +2,7 @@
 //! are Envoy's job.
 
 use std::convert::Infallible;
-use std::error::Error;
+use std::fs::File;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -17,13 +17,14 @@ use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustix::io::Errno;
 use thiserror::Error;
 use tokio::time::Instant;
 use viewcache_protocol::{OriginRequest, Secret, Selecting, Validator, header, vary};
 
+use crate::error::cause;
 #[cfg(test)]
 use crate::service::schedules::threads;
+use crate::store::is_out_of_descriptors;
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
@@ -32,8 +33,11 @@ pub enum OriginError {
     #[error("origin request: {0}")]
     Request(#[from] hyper::http::Error),
     /// No answer.
-    #[error("origin: {cause}", cause = causes(.0).last().expect("itself"))]
-    Unreachable(#[from] hyper_util::client::legacy::Error),
+    #[error("origin: {}", cause(.0))]
+    Unreachable(hyper_util::client::legacy::Error),
+    /// Not asked: this process has no descriptor left for a connection.
+    #[error("no descriptor to ask the origin with: {}", cause(.0))]
+    NoDescriptor(hyper_util::client::legacy::Error),
     /// No head in time.
     #[error("origin: no response in time")]
     Late,
@@ -44,29 +48,19 @@ pub enum OriginError {
 }
 
 impl OriginError {
-    /// Whether this machine had no descriptor, port or memory for a connection: that says nothing
-    /// of the origin, and is over as soon as something is let go of.
-    pub fn is_local(&self) -> bool {
-        causes(self)
-            .filter_map(|error| error.downcast_ref::<io::Error>())
-            .filter_map(Errno::from_io_error)
-            .any(|errno| LOCAL.contains(&errno))
+    /// A lack of descriptors is told apart: it says nothing of the origin. Of a name that cannot be
+    /// looked up for want of one the system says something else, so it is tried.
+    fn of(error: hyper_util::client::legacy::Error) -> Self {
+        let told = cause(&error).downcast_ref::<io::Error>();
+        let lacks = error.is_connect()
+            && (told.is_some_and(is_out_of_descriptors)
+                || File::open("/dev/null").is_err_and(|error| is_out_of_descriptors(&error)));
+        match lacks {
+            true => Self::NoDescriptor(error),
+            false => Self::Unreachable(error),
+        }
     }
 }
-
-/// An error, and what has led to it.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// What a machine says that has nothing left for a connection.
-const LOCAL: [Errno; 5] = [
-    Errno::MFILE,
-    Errno::NFILE,
-    Errno::ADDRNOTAVAIL,
-    Errno::NOBUFS,
-    Errno::NOMEM,
-];
 
 /// Under which condition the origin is asked for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,7 +290,7 @@ impl Origin {
         }
         let answer = self.client.request(request);
         match tokio::time::timeout_at(deadline, answer).await {
-            Ok(answer) => Ok(answer?),
+            Ok(answer) => answer.map_err(OriginError::of),
             Err(_) => Err(OriginError::Late),
         }
     }

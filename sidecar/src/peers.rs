@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::PeersTerms;
+use crate::error::cause;
 use crate::service::Stats;
 pub use sum::sum;
 
@@ -148,7 +149,8 @@ impl Peers {
     }
 
     async fn fetch(&self, address: &str) -> Result<Stats, PeerError> {
-        let unreachable = |error: &dyn Error| PeerError::Unreachable(cause(error));
+        let unreachable =
+            |error: &(dyn Error + 'static)| PeerError::Unreachable(cause(error).to_string());
         let mut request = Request::get(format!("{address}{PATH}"));
         request = request.header(ACCEPT, "application/json");
         if let Some(token) = &self.token {
@@ -167,18 +169,9 @@ impl Peers {
             .await;
         let body = body.map_err(|error| match error.is::<LengthLimitError>() {
             true => PeerError::Long,
-            false => PeerError::Cut(cause(&*error)),
+            false => PeerError::Cut(cause(&*error).to_string()),
         })?;
         let read = serde_json::from_slice(&body.to_bytes());
         read.map_err(|error| PeerError::Malformed(error.to_string().chars().take(200).collect()))
     }
-}
-
-/// What an error was caused by in the end: those around it say only what was being done.
-fn cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

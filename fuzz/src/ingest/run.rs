@@ -374,6 +374,7 @@ impl<'a> Run<'a> {
             let (living, seq, runs) = {
                 let state = live.state();
                 assert!(state.writing.is_empty() && state.ended.is_empty());
+                assert!(state.unwritten.is_empty());
                 let rows: u64 = state.rows.ranges().map(ByteRange::len).sum();
                 assert_eq!(rows, state.stored.bytes());
                 let living = state.record.generation.as_ref();

@@ -288,7 +288,10 @@ impl Bringing {
                 let lead = Lead::take(service, live, &mut state, seq, gap);
                 Ok(Todo::Gap(gap, lead))
             }
-            None => Ok(Todo::Wait(state.trouble.retry_at)),
+            None => {
+                let pause = state.trouble.retry_at.filter(|&at| now < at);
+                Ok(Todo::Wait(pause))
+            }
         }
     }
 

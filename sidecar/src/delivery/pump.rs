@@ -78,7 +78,7 @@ pub(super) fn order(service: &Arc<Service>, order: Order, failures: mpsc::Sender
         };
         if let Err(error) = pumped {
             trouble(&service, &live, &error);
-            // Nobody is told twice; with the channel full its reader gives up anyway.
+            // Nobody is told twice; the channel is full only when its reader has not looked for long.
             let _ = failures.try_send(error);
             live.changed.notify_waiters();
         }
@@ -117,7 +117,7 @@ fn trouble(service: &Service, live: &Live, error: &SourceError) {
         });
     }
     let now = Instant::now();
-    if error.is_local() {
+    if error.is_lack() {
         state.trouble.lacked(now);
     } else if !error.is_final() {
         state.trouble.failed(error.retry_after(), now);

@@ -37,8 +37,11 @@ pub(super) struct Stream {
     pub(super) end: u64,
     pub(super) terms: Terms,
     pub(super) pace: Pace,
-    /// Transfers of its own that failed since the last byte.
+    /// Transfers of its own that failed since the last byte, those apart that could not begin for
+    /// want of a descriptor.
     pub(super) tries: u32,
+    /// The last of these.
+    pub(super) lack: Option<SourceError>,
     /// Where they are told.
     pub(super) failures: (mpsc::Sender<SourceError>, mpsc::Receiver<SourceError>),
     /// What was sent.
@@ -63,8 +66,11 @@ impl Stream {
                 Ok(Some(bytes)) => return Ok(Some(bytes)),
                 Ok(None) => {}
                 Err(error) => {
-                    self.service.metrics.cuts.inc(error.fetched());
-                    self.service.alarms.cut(self.live.id, self.at, &error);
+                    let fetched = error.fetched();
+                    self.service.metrics.cuts.inc(fetched);
+                    self.service
+                        .alarms
+                        .cut(self.live.id, self.at, fetched, &error);
                     self.is_cut = true;
                     self.end = self.at;
                     return Err(Cut);
@@ -141,13 +147,17 @@ impl Stream {
     /// Whether the response has waited long enough for a byte, or tried often enough.
     fn count_failures(&mut self, now: Instant, since: Instant) -> Result<(), SourceError> {
         while let Ok(error) = self.failures.1.try_recv() {
-            self.tries += u32::from(!error.is_local());
+            if error.is_lack() {
+                self.lack = Some(error);
+                continue;
+            }
+            self.tries += 1;
             if error.is_final() || self.terms.tries <= self.tries {
                 return Err(error);
             }
         }
         if self.terms.patience <= now.saturating_duration_since(since) {
-            return Err(SourceError::Patience);
+            return Err(self.lack.take().unwrap_or(SourceError::Patience));
         }
         Ok(())
     }
@@ -282,7 +292,7 @@ impl Stream {
             self.sent += sent;
         }
         self.at += len;
-        self.tries = 0;
+        (self.tries, self.lack) = (0, None);
         self.pace.sent(len, Instant::now());
         bytes
     }

@@ -364,11 +364,18 @@ fn a_response_goes_on_with_what_there_is() {
     assert_eq!(world.next(500, 1000), Next::Fetch(range(500, 1000)));
     world.live.state().writing.insert(range(100, 150));
     assert_eq!(world.next(100, 1000), Next::Follow(world.now + STALL));
-    // The disk hangs.
+    // What does not come from the origin, and the disk hangs.
     assert_eq!(
         world.next_after(100, 1000, STALL),
         Next::Fetch(range(100, 150))
     );
+    let bytes = Bytes::from_static(&[7; 50]);
+    world.live.state().unwritten.hold(100, bytes.clone());
+    assert_eq!(world.next(110, 120), Next::Recent(bytes.slice(10..20)));
+    assert_eq!(world.next(110, 1000), Next::Recent(bytes.slice(10..)));
+    let place = generation(1, true, world.wall).place(world.live.id);
+    world.live.state().finish(place, range(100, 150));
+    assert_eq!(world.next(100, 1000), Next::Fetch(range(100, 400)));
     world.lead(600, 1000);
     assert_eq!(world.next(500, 1000), Next::Fetch(range(500, 600)));
     assert_eq!(world.next(600, 1000), Next::Follow(world.now + STALL));

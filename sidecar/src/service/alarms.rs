@@ -73,19 +73,31 @@ impl Alarms {
         if let Some(others) = self.origin.pass() {
             let authority = String::from_utf8_lossy(authority);
             let reason = fetched.as_str();
-            let advice = match fetched {
-                Fetched::ServerError => "look at the origin",
-                Fetched::Local => Fault::Descriptors.advice(),
-                _ => "look at Envoy's egress listener and its cluster origin (/clusters)",
+            let (what, advice) = match fetched {
+                Fetched::Descriptors => ("the origin cannot be asked", Fault::Descriptors.advice()),
+                Fetched::ServerError => ("the origin fails", "look at the origin"),
+                _ => (
+                    "the origin fails",
+                    "look at Envoy's egress listener and its cluster origin (/clusters)",
+                ),
             };
-            tracing::warn!(%authority, reason, %error, others, advice, "the origin fails");
+            tracing::warn!(%authority, reason, %error, others, advice, "{what}");
         }
     }
 
     /// A viewer did not get all of a response.
-    pub(crate) fn cut(&self, entity: EntityId, at: u64, error: &dyn std::error::Error) {
+    pub(crate) fn cut(
+        &self,
+        entity: EntityId,
+        at: u64,
+        fetched: Fetched,
+        error: &dyn std::error::Error,
+    ) {
         if let Some(others) = self.cuts.pass() {
-            let advice = "the origin has failed inside a response; see viewcache_cuts_total";
+            let advice = match fetched {
+                Fetched::Descriptors => Fault::Descriptors.advice(),
+                _ => "the origin has failed inside a response; see viewcache_cuts_total",
+            };
             tracing::warn!(%entity, at, %error, others, advice, "a response is cut");
         }
     }

@@ -3,10 +3,8 @@
 mod filter;
 mod running;
 
-use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -200,78 +198,6 @@ impl Sidecar {
         std::fs::write(&file, format!("[profiles.generic]\n{rules}\n")).unwrap();
         let flags = ["--config", file.to_str().unwrap()];
         Self::start(&dir.join("data"), origin, &flags).await
-    }
-
-    /// One that runs in a process of its own, which can be killed.
-    pub(crate) async fn spawn(dir: &Path, origin: SocketAddr, flags: &[&str]) -> (Self, Running) {
-        Self::spawn_at(Ipv4Addr::LOCALHOST, dir, origin, flags).await
-    }
-
-    /// One that listens at another address than this machine's own.
-    pub(crate) async fn spawn_at(
-        at: Ipv4Addr,
-        dir: &Path,
-        origin: SocketAddr,
-        flags: &[&str],
-    ) -> (Self, Running) {
-        let flags = [&["--log", "warn"], flags].concat();
-        Self::spawn_to(at, dir, origin, &flags, Stdio::inherit()).await
-    }
-
-    /// One with its log as JSON in a file.
-    pub(crate) async fn spawn_logging(
-        dir: &Path,
-        origin: SocketAddr,
-        flags: &[&str],
-        log: File,
-    ) -> (Self, Running) {
-        let flags = [&["--log-format", "json"], flags].concat();
-        Self::spawn_to(Ipv4Addr::LOCALHOST, dir, origin, &flags, log.into()).await
-    }
-
-    async fn spawn_to(
-        at: Ipv4Addr,
-        dir: &Path,
-        origin: SocketAddr,
-        flags: &[&str],
-        log: Stdio,
-    ) -> (Self, Running) {
-        // Free now, and nobody else takes them before the process does.
-        let free = || std::net::TcpListener::bind((at, 0))?.local_addr();
-        let (mut data, mut manage) = (free().unwrap(), free().unwrap());
-        let process = Command::new(env!("CARGO_BIN_EXE_viewcache-sidecar"))
-            .args(["--egress", &format!("http://{origin}")])
-            .args(["--data-listen", &data.to_string()])
-            .args(["--manage-listen", &manage.to_string()])
-            .arg("--data-dir")
-            .arg(dir)
-            .args(flags)
-            .stderr(log)
-            .spawn()
-            .map(Running)
-            .unwrap();
-        data.set_ip(Ipv4Addr::LOCALHOST.into());
-        manage.set_ip(Ipv4Addr::LOCALHOST.into());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let sidecar = Self {
-            data,
-            manage,
-            stop,
-            running: tokio::spawn(async {
-                stopped.await.ok();
-                Ok(())
-            }),
-            client: Client::builder(TokioExecutor::new()).build_http(),
-            secret: None,
-            token: None,
-        };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while tokio::net::TcpStream::connect(manage).await.is_err() {
-            assert!(Instant::now() < deadline, "the process does not answer");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(sidecar.manage("GET", "/readyz").await.status, 200);
-        (sidecar, process)
     }
 
     /// Where Envoy would reach it.

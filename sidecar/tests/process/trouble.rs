@@ -118,24 +118,34 @@ async fn a_viewer_waits_no_longer_than_it_is_let() {
 
 #[tokio::test]
 async fn a_lack_of_descriptors_is_not_the_origins_failure() {
-    let dir = tempfile::tempdir().unwrap();
     let origin = Origin::start(Script::default()).await;
-    let (sidecar, process) = Sidecar::spawn(dir.path(), origin.addr, &[]).await;
-    sidecar.mirror("0-99999", 0, 100_000).await;
-    sidecar.stored(100_000).await;
-    let pid = Pid::from_child(&process);
-    let open = || std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
-    let usual = getrlimit(Resource::Nofile);
-    let limit = |maximum: Rlimit| prlimit(Some(pid), Resource::Nofile, maximum).unwrap();
-    let current = Some(open().count() as u64);
-    limit(Rlimit { current, ..usual });
-    let lacking = async {
-        // An origin that fails for so long is given up.
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        limit(usual);
-    };
-    let (got, ()) = tokio::join!(sidecar.routed(""), lacking);
-    assert!(got.whole && got.body == body(1, 0, N), "wrong bytes");
+    // A name has to be looked up for each connection, which takes a descriptor too.
+    for host in ["127.0.0.1", "localhost"] {
+        let dir = tempfile::tempdir().unwrap();
+        let egress = format!("http://{host}:{}", origin.addr.port());
+        let (sidecar, process) = Sidecar::spawn_by(dir.path(), &egress).await;
+        sidecar.mirror("0-99999", 0, 100_000).await;
+        sidecar.stored(100_000).await;
+        let pid = Pid::from_child(&process);
+        let open = || std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
+        let usual = getrlimit(Resource::Nofile);
+        let limit = |maximum: Rlimit| prlimit(Some(pid), Resource::Nofile, maximum).unwrap();
+        let current = Some(open().count() as u64);
+        limit(Rlimit { current, ..usual });
+        let lacking = async {
+            // An origin that fails for so long is given up.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            limit(usual);
+        };
+        let (got, ()) = tokio::join!(sidecar.routed(""), lacking);
+        assert!(got.whole && got.body == body(1, 0, N), "{host}");
+        let lacks = "viewcache_fetches_total{result=\"descriptors\"}";
+        let told = (
+            sidecar.metric(lacks).await,
+            sidecar.metric("viewcache_cuts_total").await,
+        );
+        assert!(0 < told.0 && told.1 == 0, "{host}: {told:?}");
+    }
 }
 
 #[tokio::test]

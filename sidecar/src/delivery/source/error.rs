@@ -18,8 +18,8 @@ pub enum Fetched {
     NotModified,
     /// There was no answer.
     Unreachable,
-    /// The origin was not asked, for want of a descriptor, a port or memory here.
-    Local,
+    /// The sidecar has no descriptor left to ask with.
+    Descriptors,
     /// None in time.
     Timeout,
     /// A status of 500 or more.
@@ -45,7 +45,7 @@ impl Fetched {
             Self::Ok => "ok",
             Self::NotModified => "not-modified",
             Self::Unreachable => "unreachable",
-            Self::Local => "local",
+            Self::Descriptors => "descriptors",
             Self::Timeout => "timeout",
             Self::ServerError => "server-error",
             Self::Refused => "refused",
@@ -57,11 +57,11 @@ impl Fetched {
         }
     }
 
-    /// Whether the origin has failed, or the way to it, this machine included, whatever was asked.
+    /// Whether the origin has failed, or the way to it, whatever was asked.
     pub(in crate::delivery) const fn is_outage(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::Local | Self::Timeout | Self::ServerError
+            Self::Unreachable | Self::Descriptors | Self::Timeout | Self::ServerError
         )
     }
 }
@@ -116,9 +116,9 @@ impl SourceError {
         }
     }
 
-    /// Whether it was for want of something here that the origin was not asked.
-    pub(in crate::delivery) fn is_local(&self) -> bool {
-        self.fetched() == Fetched::Local
+    /// Whether the origin was not asked, for want of a descriptor.
+    pub(in crate::delivery) const fn is_lack(&self) -> bool {
+        matches!(self, Self::Origin(OriginError::NoDescriptor(_)))
     }
 
     /// Whether the URL is no good any more.
@@ -146,10 +146,10 @@ impl SourceError {
         }
     }
 
-    pub(in crate::delivery) fn fetched(&self) -> Fetched {
+    pub(in crate::delivery) const fn fetched(&self) -> Fetched {
         match self {
             Self::Origin(OriginError::Late) => Fetched::Timeout,
-            Self::Origin(error) if error.is_local() => Fetched::Local,
+            Self::Origin(OriginError::NoDescriptor(_)) => Fetched::Descriptors,
             Self::Origin(_) => Fetched::Unreachable,
             Self::Declined { status: 500.., .. } => Fetched::ServerError,
             Self::Declined {

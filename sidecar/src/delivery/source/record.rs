@@ -77,7 +77,7 @@ impl Record {
         self.outcome = outcome;
     }
 
-    pub(super) fn fails(&mut self, error: &SourceError) {
+    pub(super) const fn fails(&mut self, error: &SourceError) {
         self.ends(error.fetched().as_str());
     }
 }
