@@ -28,8 +28,13 @@ export async function show(main, until) {
         await load();
       }),
     }, 'Import')));
-  const load = async () => {
+  let edited = false;
+  body.oninput = () => { edited = true; };
+  const load = async (asked = true) => {
     const channels = await all('/v1/channels?limit=1000');
+    // What somebody is writing is not taken away by what others do.
+    if (!asked && (edited || body.contains(document.activeElement))) return notice('Channels have changed meanwhile.');
+    edited = false;
     body.replaceChildren(...channels.map(channel => row(channel, load)));
     if (!channels.length) body.append(h('tr', {}, h('td', { colSpan: HEAD.length, className: 'faint' }, 'None yet.')));
   };
@@ -39,12 +44,11 @@ export async function show(main, until) {
       await save('PUT', `/v1/channels/${encodeURIComponent(id.value.trim())}`, {});
       create.reset();
       await load();
-    });
+    }, 'Added.');
   };
   await load();
   until.listen((name, data) => {
-    const written = body.contains(document.activeElement);
-    if (name === 'reset' || name === 'channel' && !written && data) load().catch(error => notice(error.message, true));
+    if (name === 'reset' || name === 'channel' && data) load(false).catch(error => notice(error.message, true));
   });
 }
 

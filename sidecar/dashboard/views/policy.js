@@ -15,25 +15,34 @@ export async function show(main, until) {
   const schema = await get('/v1/openapi.json', until).catch(() => ({}));
   let tag = null;
   let fields = new Map();
+  // The policy that the form was filled with, and the newest that was told of while one was written.
+  let known = null;
+  let told = null;
   let writing = false;
   let edited = false;
   form.oninput = text.oninput = () => { edited = true; };
 
-  const load = async () => {
+  const isEdited = () => edited || form.contains(document.activeElement);
+  const changed = () => notice('Somebody else has changed the policy.');
+  const load = async (asked = true) => {
     const found = await edit('/v1/policy');
+    // What somebody is writing is not taken away by what others do.
+    if (!asked && isEdited()) return changed();
     tag = found.tag;
     fields = new Map();
     edited = false;
     const root = resolve(schema, schema.components?.schemas?.Policy);
     form.replaceChildren(...inputs(found.value, [], root, schema, fields),
-      h('div', { className: 'actions' }, h('button', { className: 'primary' }, 'Save'), h('button', { type: 'button', onclick: () => load() }, 'Load again'), wrong));
+      h('div', { className: 'actions' }, h('button', { className: 'primary' }, 'Save'), h('button', { type: 'button', onclick: event => act(event.target, load) }, 'Load again'), wrong));
     text.value = JSON.stringify(found.value, null, 2);
+    known = sorted(found.value);
     wrong.textContent = '';
   };
   const write = (button, value) => act(button, async () => {
     fields.forEach(field => field.input.removeAttribute('aria-invalid'));
     wrong.textContent = '';
     writing = true;
+    told = null;
     try {
       await save('PUT', '/v1/policy', value(), tag);
       await load();
@@ -45,6 +54,7 @@ export async function show(main, until) {
       throw error;
     } finally {
       writing = false;
+      if (told && told !== known) changed();
     }
   }, 'The policy is in force.');
   form.onsubmit = event => {
@@ -53,11 +63,16 @@ export async function show(main, until) {
   };
   await load();
   until.listen((name, data) => {
-    if (name !== 'policy' || writing || JSON.stringify(data.policy, null, 2) === text.value) return;
-    if (edited || form.contains(document.activeElement)) notice('Somebody else has changed the policy.');
-    else load();
+    if (name !== 'policy') return;
+    const policy = sorted(data.policy);
+    if (writing) told = policy;
+    else if (policy !== known) load(false).catch(error => notice(error.message, true));
   });
 }
+
+/** As JSON by which two policies can be compared: events have their names in another order. */
+const sorted = policy => JSON.stringify(policy, (_, value) =>
+  value && typeof value === 'object' && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).sort()) : value);
 
 const resolve = (schema, part) => {
   const named = part?.$ref ?? part?.allOf?.[0]?.$ref ?? part?.oneOf?.find(one => one.$ref)?.$ref;

@@ -168,6 +168,8 @@ async fn channels_are_added_changed_imported_and_forgotten() {
         channel["mode"] == "inherit"
     })
     .await;
+    // When this is said, its row is there to stay.
+    browser.says("Added.").await;
     browser
         .choose("select[aria-label='Mode of UCone']", "auto")
         .await;
@@ -197,6 +199,7 @@ async fn channels_are_added_changed_imported_and_forgotten() {
             && channel["min_keep_seconds"] == 7200
     })
     .await;
+    browser.says("Saved.").await;
     browser
         .write("tr[data-channel=UCone] input[aria-label^='Percent']", "200")
         .await;
@@ -249,11 +252,15 @@ async fn the_policy_is_changed_and_checked() {
     .await;
     // When this is said, the form has been filled anew.
     browser.says("The policy is in force.").await;
-    // Somebody else changes it: what is written over that is refused.
+    let said = browser.script("return document.body.innerText").await;
+    assert!(!said.to_string().contains("Somebody else"), "{said}");
+    // Somebody else changes it: what is being written stays, and is refused.
     browser
         .write("input[name='provisional_percent']", "7")
         .await;
+    browser.script("document.activeElement.blur()").await;
     world.policy(json!({"admit": {"viewers": 3}})).await;
+    browser.says("Somebody else has changed the policy.").await;
     browser.click("main form button.primary").await;
     browser.says("somebody else has changed it").await;
     assert_eq!(call(&world, "/v1/policy").await["provisional_percent"], 10);
