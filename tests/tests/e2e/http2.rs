@@ -1,4 +1,4 @@
-//! A viewer that speaks HTTP/2, by curl, and an origin that does, by another Envoy.
+//! A viewer that speaks HTTP/2, by curl or frame by frame, and an origin that does, by another Envoy.
 
 use std::process::{Command, Output};
 
@@ -6,8 +6,12 @@ use e2e::client::{HOST, Request};
 use e2e::content::Content;
 use e2e::envoy_config::OriginUrl;
 use e2e::origin::Script;
+use e2e::poll::until;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::world::{MIB, World, parameter};
+use crate::world::{MIB, SOON, World, parameter};
 
 /// Whether there is a curl here that can play this viewer.
 fn can_play() -> bool {
@@ -77,6 +81,95 @@ async fn a_viewer_over_http2_gets_the_same() {
     check(None, &["hit"]).await;
     check(Some((MIB - 5, MIB + 5)), &["hit"]).await;
     world.counted("remembered", 1).await;
+}
+
+/// A frame on stream 1, or on the connection (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+    [&length[..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// A header field with a new name, not indexed (RFC 7541 section 6.2.2).
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    [vec![0], text(name), text(value)].concat()
+}
+
+/// The body of a GET that ends with trailers, of at most what a new connection may send.
+async fn get_with_trailers(world: &World, path: &str, trailers: &[(&str, &str)]) -> Vec<u8> {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    let head = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", HOST),
+        (":path", path),
+    ];
+    let head = head.map(|(name, value)| field(name, value)).concat();
+    let trailers = trailers.iter().map(|(name, value)| field(name, value));
+    let trailers = trailers.collect::<Vec<_>>().concat();
+    let before = world.origin.seen(path).len();
+    let mut stream = TcpStream::connect(world.stack.ingress()).await.unwrap();
+    let request = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(SETTINGS, 0, 0, &[]),
+        frame(HEADERS, END_HEADERS, 1, &head),
+    ];
+    stream.write_all(&request.concat()).await.unwrap();
+    // The origin has the head before the trailers come.
+    let asked = until("the origin is asked", SOON, async || {
+        (before < world.origin.seen(path).len()).then_some(())
+    });
+    asked.await.unwrap();
+    let end = frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers);
+    stream.write_all(&end).await.unwrap();
+    let mut body = Vec::new();
+    let reading = async {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let [high, middle, low, kind, flags, ..] = head;
+            let length = u32::from_be_bytes([0, high, middle, low]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            if kind == DATA {
+                body.extend(payload);
+            }
+            if kind <= HEADERS && flags & END_STREAM != 0 {
+                return;
+            }
+        }
+    };
+    timeout(SOON, reading).await.unwrap();
+    body
+}
+
+#[tokio::test]
+async fn a_request_with_trailers_passes_by() {
+    let world = World::start().await;
+    let content = world.serve("/v", 50_000);
+    let hostile = [
+        ("x-viewcache-route", "sidecar"),
+        ("range", "bytes=0-4"),
+        ("host", "elsewhere.test"),
+    ];
+    let passes_by = async |times| {
+        let body = get_with_trailers(&world, "/v", &hostile).await;
+        assert_eq!(body.len(), 50_000);
+        content.check(0, &body).unwrap();
+        world.counted("bypass_reason.body", times).await;
+    };
+    passes_by(1).await;
+    passes_by(2).await;
+    let view = world.view(&Request::get("/v"), content).await;
+    view.expect(200, &["fwd=uri-miss", "stored"]);
+    world.becomes_hit(&Request::get("/v"), content).await;
+    // What is stored is of no use to such a request either.
+    passes_by(3).await;
+    world.filter_lives().await;
 }
 
 #[tokio::test]
