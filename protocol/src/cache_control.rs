@@ -123,12 +123,35 @@ fn seconds(argument: &str) -> u64 {
     argument.parse().unwrap_or(u64::MAX)
 }
 
-/// Splits at commas that do not stand in a quoted string.
+/// Where a character stands in a field value (RFC 9110 section 5.6.4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Plain,
+    Quoted,
+    Escaped,
+}
+
+impl Place {
+    const fn after(self, c: char) -> Self {
+        match (self, c) {
+            (Self::Plain, '"') | (Self::Escaped, _) => Self::Quoted,
+            (Self::Quoted, '"') => Self::Plain,
+            (Self::Quoted, '\\') => Self::Escaped,
+            (same, _) => same,
+        }
+    }
+}
+
+/// Splits at commas that do not stand in a quoted string; at every comma when a string does not
+/// end, so that it hides no directive.
 fn split_unquoted(value: &str) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
+    let ends = value.chars().fold(Place::Plain, Place::after) == Place::Plain;
+    let mut place = Place::Plain;
     value.split(move |c| {
-        quoted ^= c == '"';
-        c == ',' && !quoted
+        if ends {
+            place = place.after(c);
+        }
+        c == ',' && place == Place::Plain
     })
 }
 
@@ -184,5 +207,27 @@ mod tests {
             Some(u64::MAX)
         );
         assert!(CacheControl::parse(["no-cache", "private"]).private);
+    }
+
+    #[test]
+    fn a_quoted_string_hides_no_directive_behind_it() {
+        let parse = |value: &str| CacheControl::parse([value]);
+        for value in [
+            r#"ext="a\"b", no-store"#,
+            r#"ext="a\\", no-store"#,
+            r#"ext="a, no-store"#,
+            r#"ext="a\", no-store"#,
+            r#"a"b, no-store, max-age=60"#,
+            r#"no-store, ext="a\"#,
+        ] {
+            assert!(parse(value).no_store, "{value}");
+        }
+        assert!(!parse(r#"ext="a\", no-store", max-age=60"#).no_store);
+        assert_eq!(
+            parse(r#"ext="a\", no-store", max-age=60"#).max_age,
+            Some(60)
+        );
+        // Each line for itself.
+        assert!(CacheControl::parse([r#"ext="a"#, r#"private, b""#]).private);
     }
 }
