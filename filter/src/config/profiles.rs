@@ -176,7 +176,11 @@ fn parts(value: &Value, path: &Template) -> Option<Vec<Part>> {
         if let Some(name) = text.strip_prefix("header:") {
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
             let sound = !name.is_empty() && name.bytes().all(plain);
-            return sound.then(|| Part::Header(name.to_ascii_lowercase()));
+            let name = name.to_ascii_lowercase();
+            return sound.then_some(match name.as_str() {
+                "host" => Part::Host,
+                _ => Part::Header(name),
+            });
         }
         let name = text.strip_prefix('{')?.strip_suffix('}')?;
         let known = path.names().any(|known| known == name);

@@ -184,7 +184,7 @@ fn an_operators_profile_is_read() {
     use crate::profile::{Key, Part};
 
     let text = r#"{"profiles": [
-        {"name": "films", "path": "/films/{id}/{file*}", "key": ["{id}", "?q", "header:X-Cut"],
+        {"name": "films", "path": "/films/{id}/{file*}", "key": ["{id}", "?q", "header:X-Cut", "header:Host"],
          "authorities": ["A.example"], "immutable": true, "store": ["private", "no-store"]},
         {"name": "clips", "path": "/clips/{name}", "methods": ["GET"],
          "range_parameter": "range", "length_parameter": "size"}
@@ -199,6 +199,7 @@ fn an_operators_profile_is_read() {
         Part::Path("id".to_owned()),
         Part::Query("q".to_owned()),
         Part::Header("x-cut".to_owned()),
+        Part::Host,
     ];
     assert_eq!(films.key, Key::Parts(parts.into()));
     assert!(films.head && !clips.head);

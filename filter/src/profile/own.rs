@@ -47,6 +47,8 @@ pub enum Part {
     Query(String),
     /// `header:name`: a header field.
     Header(String),
+    /// `header:host`: the authority, as Envoy has it.
+    Host,
 }
 
 impl Part {
@@ -54,6 +56,7 @@ impl Part {
     pub fn name(&self) -> &str {
         match self {
             Self::Path(name) | Self::Query(name) | Self::Header(name) => name,
+            Self::Host => "host",
         }
     }
 }
@@ -78,7 +81,7 @@ impl Rules {
                 let mark = if query.is_empty() { "" } else { "?" };
                 format!("{}://{}{path}{mark}{query}", url.scheme, url.authority)
             }
-            Key::Parts(parts) => self.parts(parts, path, query, fields)?,
+            Key::Parts(parts) => self.parts(parts, url, fields)?,
         };
         let length = self.length_parameter.as_deref();
         let length = length.map(|name| query.one(name)).transpose()?.flatten();
@@ -117,10 +120,11 @@ impl Rules {
     fn parts(
         &self,
         parts: &[Part],
-        path: &str,
-        query: Query<'_>,
+        url: &Url<'_>,
         fields: &Fields,
     ) -> Result<String, BypassReason> {
+        let path = url.path();
+        let query = Query(url.query());
         if is_ambiguous(path) {
             return Err(BypassReason::AmbiguousPath);
         }
@@ -134,6 +138,7 @@ impl Rules {
                 }
                 Part::Query(name) => query.one(name)?,
                 Part::Header(name) => field(fields, name)?,
+                Part::Host => Some(url.authority.replace('%', "%25")),
             };
             if let Some(value) = value {
                 texts.push(format!("{}={}", part.name(), value.replace('&', "&&")));
@@ -261,6 +266,16 @@ mod tests {
         let twice = Err(BypassReason::ConflictingParameters);
         assert_eq!(key("/films/7/a?q=1&q=2", &[]), twice);
         assert_eq!(key("/films/7/a", &[("x-cut", "a"), ("x-cut", "b")]), twice);
+    }
+
+    #[test]
+    fn a_host_that_names_it_is_the_authority() {
+        let rules = rules(Key::Parts(vec![Part::Host, Part::Path("id".to_owned())]));
+        let host = [("host", "b.example")];
+        for fields in [&[][..], &host] {
+            let wanted = identify(&rules, "/films/7/a", fields).unwrap();
+            assert_eq!(wanted.key.as_str(), "films:host=a.example&id=7");
+        }
     }
 
     #[test]
