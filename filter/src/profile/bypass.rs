@@ -3,7 +3,7 @@
 use strum::VariantArray;
 use viewcache_protocol::{Forward, RangeError};
 
-use super::query::Twice;
+use super::query::Unclear;
 
 /// Why the cache is not consulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
@@ -40,7 +40,7 @@ pub enum BypassReason {
     NotAVideo,
     /// A video's URL without the parameters that name the bytes.
     MissingParameters,
-    /// A URL in which a parameter that names the bytes stands twice.
+    /// What names the bytes stands twice, or, in a profile of the operator's, without a value.
     ConflictingParameters,
     /// A path that may be another's for the origin, where parts of it name the bytes.
     AmbiguousPath,
@@ -94,8 +94,8 @@ impl From<RangeError> for BypassReason {
     }
 }
 
-impl From<Twice> for BypassReason {
-    fn from(_: Twice) -> Self {
+impl From<Unclear> for BypassReason {
+    fn from(_: Unclear) -> Self {
         Self::ConflictingParameters
     }
 }

@@ -7,9 +7,9 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query<'a>(pub(super) &'a str);
 
-/// A parameter that stands more than once.
+/// A parameter that stands more than once, or without a value where that is not the same as absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Twice;
+pub(super) struct Unclear;
 
 impl<'a> Query<'a> {
     fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -20,16 +20,25 @@ impl<'a> Query<'a> {
     }
 
     /// The parameter's value in one form; an empty one counts as absent.
-    pub(super) fn one(self, name: &str) -> Result<Option<String>, Twice> {
+    pub(super) fn one(self, name: &str) -> Result<Option<String>, Unclear> {
         let mut values = self
             .pairs()
             .filter(|(n, _)| is(n, name))
             .map(|(_, value)| value);
         let value = values.next();
         if values.next().is_some() {
-            return Err(Twice);
+            return Err(Unclear);
         }
         Ok(value.filter(|value| !value.is_empty()).map(normal))
+    }
+
+    /// The same where an empty one is none that is absent: the origin may tell them apart.
+    pub(super) fn given(self, name: &str) -> Result<Option<String>, Unclear> {
+        let value = self.one(name)?;
+        if value.is_none() && self.pairs().any(|(n, _)| is(n, name)) {
+            return Err(Unclear);
+        }
+        Ok(value)
     }
 
     /// Whether the parameter stands there with a value other than empty and 0.
@@ -113,15 +122,20 @@ mod tests {
         let query = Query("a=1&b=&c=3&c=4&d&ab=5");
         assert_eq!(query.one("a"), Ok(Some("1".to_owned())));
         assert_eq!(query.one("b"), Ok(None));
-        assert_eq!(query.one("c"), Err(Twice));
+        assert_eq!(query.one("c"), Err(Unclear));
         assert_eq!(query.one("d"), Ok(None));
         assert_eq!(query.one("e"), Ok(None));
+        assert_eq!(query.given("a"), Ok(Some("1".to_owned())));
+        for name in ["b", "c", "d"] {
+            assert_eq!(query.given(name), Err(Unclear), "{name}");
+        }
+        assert_eq!(query.given("e"), Ok(None));
     }
 
     #[test]
     fn a_name_may_be_encoded() {
         let query = Query("a=1&%61=2&%62=3&%6&%zz=1&%75mp=1&%2562=4");
-        assert_eq!(query.one("a"), Err(Twice));
+        assert_eq!(query.one("a"), Err(Unclear));
         assert_eq!(query.one("b"), Ok(Some("3".to_owned())));
         assert_eq!(query.one("%6"), Ok(None));
         assert_eq!(query.one("%zz"), Ok(Some("1".to_owned())));

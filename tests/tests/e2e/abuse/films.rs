@@ -72,12 +72,18 @@ impl Query {
             .clone();
         Some(value).filter(|value| !value.is_empty())
     }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
+    }
 }
 
 fn film(head: &Head, last: bool) -> Meant {
     let (path, query) = Query::read(head.target(), last);
     let id = path.get(1).cloned().unwrap_or_default();
-    let quality = query.get(&["quality"]).unwrap_or_default();
+    // One that is there and empty is not the one that is meant by none.
+    let absent = if query.has("quality") { "none" } else { "" };
+    let quality = query.get(&["quality"]).unwrap_or(absent.to_owned());
     Meant {
         name: format!("{id}|{quality}"),
         range: query.get(&["bytes"]),
@@ -274,6 +280,8 @@ async fn a_film_named_by_parts_of_its_url_is_no_other() {
         ] {
             all(&world, FILMS, victim).await;
         }
+        let empty = ["/films/V/a.mp4?quality=", "/films/V/a.mp4?%71uality"];
+        all(&world, &empty, "/films/V/a.mp4").await;
     }
 }
 
