@@ -168,7 +168,7 @@ impl Asker {
         OriginRequest {
             authority: text(&self.authority),
             path: self.path.clone(),
-            fields: ["user-agent", "referer"]
+            fields: ["user-agent", "referer", "x-forwarded-proto"]
                 .into_iter()
                 .filter_map(field)
                 .collect(),
@@ -322,6 +322,18 @@ mod tests {
         check("/v", None);
         let request = OriginRequest::default();
         assert!(Asker::told(&request, &Selecting::default()).is_none());
+    }
+
+    #[test]
+    fn an_origin_behind_tls_is_told_so_each_time() {
+        let headers = [("host", "a.test"), ("x-forwarded-proto", "https")];
+        let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let asker = Asker::new(&headers.map(field).into_iter().collect(), "/v".to_owned());
+        let stored = asker.request();
+        let told = ("x-forwarded-proto".to_owned(), "https".to_owned());
+        assert_eq!(stored.fields, [told]);
+        let again = Asker::told(&stored, &Selecting::default()).unwrap();
+        assert_eq!(again.request(), stored);
     }
 
     #[test]

@@ -132,5 +132,12 @@ pub struct OriginRequest {
 
 impl OriginRequest {
     /// The header fields that go with it, beside those that may select its answer.
-    pub const FIELDS: [&str; 4] = ["authorization", "user-agent", "referer", header::REQUEST_ID];
+    pub const FIELDS: [&str; 5] = [
+        "authorization",
+        "user-agent",
+        "referer",
+        // Else an origin takes a viewer's TLS for none, and may answer with a redirect to it.
+        "x-forwarded-proto",
+        header::REQUEST_ID,
+    ];
 }

@@ -34,6 +34,7 @@ async fn only_the_missing_bytes_are_asked_of_the_origin() {
         assert_eq!(gap.head.get("host"), Some(HOST));
         assert_eq!(gap.head.get("accept-encoding"), Some("identity"));
         assert_eq!(gap.head.get("user-agent"), Some("player"));
+        assert_eq!(gap.head.get("x-forwarded-proto"), Some("http"));
         assert_eq!(gap.head.get("if-range"), Some("\"v1\""));
     }
     let first = |range: &str| range.starts_with("bytes=2000000-");
