@@ -182,12 +182,12 @@ impl Exchange {
                     && profile::unconditional(head) =>
             {
                 effects.push(Effect::Recall(request.wanted.key.id()));
-                let origin = profile::origin(head, &request.wanted);
+                let origin = profile::origin_by_key(&self.config, head, &request.wanted);
                 State::Recalling(request, origin)
             }
             Ok(request) => {
                 let only_if_cached = profile::only_if_cached(&self.config, head);
-                let origin = profile::origin(head, &request.wanted);
+                let origin = profile::origin_by_key(&self.config, head, &request.wanted);
                 ask(request, origin, only_if_cached, effects)
             }
             Err(reason) => {
@@ -276,6 +276,11 @@ impl Exchange {
             (header::ROUTE, route.as_str()),
         ];
         effects.extend(more.map(|(name, value)| Effect::SetRequestHeader(name, value.to_owned())));
+        let key_fields: Vec<&str> = profile::key_fields(&self.config, wanted).collect();
+        if !key_fields.is_empty() {
+            let names = key_fields.join(",");
+            effects.push(Effect::SetRequestHeader(header::KEY_FIELDS, names));
+        }
         if self.config.secret.is_some() {
             effects.push(Effect::ShowSecret);
         }

@@ -130,6 +130,27 @@ pub fn origin(head: &RequestHead, wanted: &Wanted) -> OriginRequest {
     }
 }
 
+/// The same, with the header fields that name the entity.
+pub fn origin_by_key(config: &Config, head: &RequestHead, wanted: &Wanted) -> OriginRequest {
+    let mut origin = origin(head, wanted);
+    let field = |name: &str| {
+        let value = String::from_utf8(head.fields.first(name)?.to_vec()).ok()?;
+        Some((name.to_owned(), value))
+    };
+    let named = key_fields(config, wanted).filter_map(field);
+    origin.fields.extend(named);
+    origin
+}
+
+/// The header fields that name this entity, as far as the sidecar has to have them.
+pub fn key_fields<'a>(config: &'a Config, wanted: &Wanted) -> impl Iterator<Item = &'a str> {
+    let profile = wanted.key.profile();
+    let mut profiles = config.profiles.iter();
+    let rules = profiles.find(|rules| rules.profile == profile);
+    let fields = rules.into_iter().flat_map(Rules::key_fields);
+    fields.filter(|name| OriginRequest::carries(name))
+}
+
 /// The operator's profile of a URL, if it has one.
 fn rules<'a>(config: &'a Config, url: &Url<'_>) -> Option<&'a Rules> {
     config.profiles.iter().find(|rules| rules.matches(url))

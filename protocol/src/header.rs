@@ -28,6 +28,10 @@ pub const COMPLETE_LENGTH: &str = "x-viewcache-complete-length";
 /// Path and query to ask the origin with, when it is not the request's own.
 pub const ORIGIN_PATH: &str = "x-viewcache-origin-path";
 
+/// The names of the header fields that name the entity, comma-separated, when a profile names it by
+/// any: the origin is asked for more of it with the same in them.
+pub const KEY_FIELDS: &str = "x-viewcache-key-fields";
+
 /// The wanted ranges when they are several, likewise: `0-1,5-6`.
 pub const PARTS: &str = "x-viewcache-parts";
 

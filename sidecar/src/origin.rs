@@ -1,7 +1,8 @@
 //! Reads from the origin, always through Envoy's egress listener: TLS, DNS, balancing and retries
 //! are Envoy's job.
 
-use std::convert::Infallible;
+mod asker;
+
 use std::fs::File;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -19,12 +20,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use thiserror::Error;
 use tokio::time::Instant;
-use viewcache_protocol::{OriginRequest, Secret, Selecting, Validator, header, vary};
+use viewcache_protocol::{Secret, Validator, header};
 
 use crate::error::cause;
 #[cfg(test)]
 use crate::service::schedules::threads;
 use crate::store::is_out_of_descriptors;
+pub use asker::Asker;
 
 /// Why the origin could not be read.
 #[derive(Debug, Error)]
@@ -97,115 +99,6 @@ pub struct Origin {
     secret: Option<HeaderValue>,
 }
 
-/// What of a viewer's request a request of our own needs.
-#[derive(Clone, Debug)]
-pub struct Asker {
-    authority: HeaderValue,
-    path: String,
-    headers: HeaderMap,
-    /// As Envoy names the request, if it does.
-    request_id: Option<HeaderValue>,
-}
-
-impl Asker {
-    /// From a routed request's head; `path` is path and query to ask with.
-    pub fn new(headers: &HeaderMap, path: String) -> Self {
-        let authority = headers
-            .get(HOST)
-            .cloned()
-            .unwrap_or(HeaderValue::from_static("-"));
-        let names = OriginRequest::FIELDS.into_iter().chain(vary::CANDIDATES);
-        let kept = names.flat_map(|name| {
-            let lines = headers.get_all(name).iter().cloned();
-            lines.map(move |value| (HeaderName::from_static(name), value))
-        });
-        Self::with(authority, path, kept.collect())
-    }
-
-    fn with(authority: HeaderValue, path: String, mut headers: HeaderMap) -> Self {
-        Self {
-            request_id: headers.remove(header::REQUEST_ID),
-            authority,
-            path,
-            headers,
-        }
-    }
-
-    /// From what the filter tells of a request and of the fields that may select its answer;
-    /// `None` when that is no request.
-    pub fn told(request: &OriginRequest, selecting: &Selecting) -> Option<Self> {
-        let fields = request.fields.iter();
-        let fields = fields.map(|(name, value)| (&name[..], &value[..]));
-        let field = |(name, value): (&str, &str)| {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            Some((name, HeaderValue::from_str(value).ok()?))
-        };
-        Some(Self::with(
-            HeaderValue::from_str(&request.authority).ok()?,
-            Some(request.path.clone()).filter(|path| path.starts_with('/'))?,
-            fields.chain(selecting.iter()).filter_map(field).collect(),
-        ))
-    }
-
-    /// The same for what is done when the request is over, and not in its name.
-    #[must_use]
-    pub fn nameless(self) -> Self {
-        Self {
-            request_id: None,
-            ..self
-        }
-    }
-
-    /// As Envoy names the request, if it does.
-    pub const fn request_id(&self) -> Option<&HeaderValue> {
-        self.request_id.as_ref()
-    }
-
-    /// As it can be stored: without what only selects an answer.
-    pub fn request(&self) -> OriginRequest {
-        let text = |value: &HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
-        let field = |name: &str| Some((name.to_owned(), text(self.headers.get(name)?)));
-        OriginRequest {
-            authority: text(&self.authority),
-            path: self.path.clone(),
-            fields: ["user-agent", "referer", "x-forwarded-proto"]
-                .into_iter()
-                .filter_map(field)
-                .collect(),
-        }
-    }
-
-    /// Path and query.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Whose bytes it asks for: several entities of one origin share its patience.
-    pub fn authority(&self) -> &[u8] {
-        self.authority.as_bytes()
-    }
-
-    /// When its URL expires, in seconds since the epoch, if the URL says so.
-    pub fn expires(&self) -> Option<u64> {
-        const NAMES: [&str; 3] = ["expire", "expires", "exp"];
-        let (_, query) = self.path.split_once('?')?;
-        let moments = query.split('&').filter_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            let named = NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
-            // Anything shorter is no moment of this century.
-            (named && 10 <= value.len()).then(|| value.parse().ok())?
-        });
-        moments.min()
-    }
-
-    /// What it has in the fields that may select a response.
-    pub fn selecting(&self) -> Selecting {
-        let read = Selecting::read(|name| Ok::<_, Infallible>(lines(&self.headers, name)));
-        let Ok(selecting) = read;
-        selecting
-    }
-}
-
 /// The lines of a field that are text.
 pub fn lines(headers: &HeaderMap, name: &str) -> Vec<String> {
     let lines = headers.get_all(name).iter();
@@ -263,6 +156,7 @@ impl Origin {
         let mut request = Request::get(format!("{}{}", self.egress, asker.path));
         if let Some(headers) = request.headers_mut() {
             headers.extend(asker.headers.clone());
+            headers.extend(asker.selecting.clone());
             // What the viewer's request is called, so is what it makes us ask.
             let name = HeaderName::from_static(header::REQUEST_ID);
             headers.extend(asker.request_id.clone().map(|id| (name, id)));
@@ -299,42 +193,6 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_may_say_when_it_expires() {
-        let check = |path: &str, expect: Option<u64>| {
-            let request = OriginRequest {
-                authority: "media.test".to_owned(),
-                path: path.to_owned(),
-                fields: Vec::new(),
-            };
-            let asker = Asker::told(&request, &Selecting::default()).unwrap();
-            assert_eq!(asker.expires(), expect, "{path}");
-        };
-        check(
-            "/videoplayback?ei=1&expire=1764000000&sig=x",
-            Some(1_764_000_000),
-        );
-        check("/v?Expires=1764000001", Some(1_764_000_001));
-        check("/v?expires=1764000001&exp=1764000000", Some(1_764_000_000));
-        check("/v?expires=3600", None);
-        check("/v?expires=tomorrow00", None);
-        check("/v", None);
-        let request = OriginRequest::default();
-        assert!(Asker::told(&request, &Selecting::default()).is_none());
-    }
-
-    #[test]
-    fn an_origin_behind_tls_is_told_so_each_time() {
-        let headers = [("host", "a.test"), ("x-forwarded-proto", "https")];
-        let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-        let asker = Asker::new(&headers.map(field).into_iter().collect(), "/v".to_owned());
-        let stored = asker.request();
-        let told = ("x-forwarded-proto".to_owned(), "https".to_owned());
-        assert_eq!(stored.fields, [told]);
-        let again = Asker::told(&stored, &Selecting::default()).unwrap();
-        assert_eq!(again.request(), stored);
-    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

@@ -58,16 +58,17 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
         let mirror = MirrorLimits {
             chunk_min: 4,
             chunk_max: 8,
             budget: 16,
             max_mirrors: 1,
         };
-        let config = Rc::new(Config {
-            mirror,
-            ..Config::default()
-        });
+        let config = Rc::new(Config { mirror, ..config });
         let budget = Rc::new(Budget::default());
         Self {
             exchange: Exchange::new(config, Rc::clone(&budget)),
@@ -216,6 +217,16 @@ fn the_sidecar_is_told_what_is_wanted() {
     assert_eq!(wanted.key.as_str(), "generic:http://a/v");
     assert_eq!(wanted.range, Some("5-9".parse().unwrap()));
     assert_eq!(wanted.viewer.len(), 16);
+}
+
+#[test]
+fn the_sidecar_learns_which_fields_name_the_entity() {
+    let text = r#"{"profiles": [{"name": "films", "path": "/v", "key": ["header:x-cut", "header:referer"]}]}"#;
+    let mut script = Script::with(Config::parse(text.as_bytes()).unwrap());
+    script.on(Event::Request(&get(&[("x-cut", b"long")])));
+    let effects = script.on(Event::Decided(Ok(Decision::Partial)));
+    let set = Effect::SetRequestHeader(header::KEY_FIELDS, "x-cut".to_owned());
+    assert!(effects.contains(&set), "{effects:?}");
 }
 
 #[test]

@@ -68,6 +68,18 @@ impl Rules {
         here && self.path.captures(url.path()).is_some()
     }
 
+    /// The header fields that name the entity.
+    pub(super) fn key_fields(&self) -> impl Iterator<Item = &str> {
+        let parts: &[Part] = match &self.key {
+            Key::Url { .. } => &[],
+            Key::Parts(parts) => &parts[..],
+        };
+        parts.iter().filter_map(|part| match part {
+            Part::Header(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// What such a request wants.
     pub(super) fn identify(&self, url: &Url<'_>, fields: &Fields) -> Result<Wanted, BypassReason> {
         let path = url.path();
@@ -168,7 +180,8 @@ fn is_ambiguous(path: &str) -> bool {
     joins.iter().any(|text| lower.contains(text)) || dots.split('/').any(is_dots)
 }
 
-/// A header field's only value, what is not visible ASCII percent-encoded.
+/// A header field's only value, what is not visible ASCII percent-encoded. The sidecar could not ask
+/// the origin with one that is no text.
 fn field(fields: &Fields, name: &str) -> Result<Option<String>, BypassReason> {
     let mut values = fields.all(name);
     let value = values.next();
@@ -183,6 +196,9 @@ fn field(fields: &Fields, name: &str) -> Result<Option<String>, BypassReason> {
         });
         encoded.collect()
     };
+    if value.is_some_and(|value| std::str::from_utf8(value).is_err()) {
+        return Err(BypassReason::UnreadableHeader);
+    }
     Ok(value.map(text))
 }
 
@@ -270,9 +286,15 @@ mod tests {
         assert_eq!(key("/films/7/a", &twice), unclear());
         // An origin may take them for another thing than what is absent.
         for query in ["q=", "q", "%71=", "q=&q=hd", "size=&x=1", "range="] {
-            assert_eq!(key(&format!("/films/7/a?{query}"), &[]), unclear(), "{query}");
+            assert_eq!(
+                key(&format!("/films/7/a?{query}"), &[]),
+                unclear(),
+                "{query}"
+            );
         }
         assert_eq!(key("/films/7/a", &[("x-cut", "")]), unclear());
+        let fields = Fields(vec![("x-cut".to_owned(), b"\xff".to_vec())]);
+        assert_eq!(field(&fields, "x-cut"), Err(BypassReason::UnreadableHeader));
     }
 
     #[test]

@@ -321,3 +321,38 @@ fn conditions_directives_and_credentials_are_seen() {
         check(name, false);
     }
 }
+
+#[test]
+fn what_names_an_entity_is_told_to_the_sidecar() {
+    let text = r#"{"profiles": [{"name": "films", "path": "/films/{id}", "key": [
+        "{id}", "header:X-Cut", "header:Host", "header:Accept-Language", "header:User-Agent", "header:Range"
+    ]}]}"#;
+    let config = Config::parse(text.as_bytes()).unwrap();
+    let head = head(&[
+        (":path", b"/films/7"),
+        ("x-cut", b"long one"),
+        ("accept-language", b"de"),
+        ("user-agent", b"player"),
+        ("x-forwarded-proto", b"https"),
+        ("x-other", b"1"),
+    ]);
+    let wanted = identify(&config, &head).unwrap().wanted;
+    assert_eq!(
+        wanted.key.as_str(),
+        "films:id=7&x-cut=long%20one&host=a.example&accept-language=de&user-agent=player"
+    );
+    let fields = origin_by_key(&config, &head, &wanted).fields;
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (&n[..], &v[..])).collect();
+    let expect = [
+        ("user-agent", "player"),
+        ("x-forwarded-proto", "https"),
+        ("x-cut", "long one"),
+        ("accept-language", "de"),
+    ];
+    assert_eq!(fields, expect);
+    let names: Vec<&str> = key_fields(&config, &wanted).collect();
+    assert_eq!(names, ["x-cut", "accept-language"]);
+    // Another profile's are not.
+    let wanted = identify(&config, &self::head(&[])).unwrap().wanted;
+    assert_eq!(key_fields(&config, &wanted).count(), 0);
+}

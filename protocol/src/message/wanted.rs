@@ -125,7 +125,8 @@ pub struct OriginRequest {
     pub authority: String,
     /// Path and query.
     pub path: String,
-    /// What it has in [`OriginRequest::FIELDS`]; absent ones are left out.
+    /// What it has in [`OriginRequest::FIELDS`], and in the fields that name its entity; absent ones
+    /// are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, String)>,
 }
@@ -140,4 +141,64 @@ impl OriginRequest {
         "x-forwarded-proto",
         header::REQUEST_ID,
     ];
+
+    /// The most fields that name an entity.
+    const MAX_KEY_FIELDS: usize = 16;
+
+    /// Whether a field of this name goes with it when it names the entity: not those that go with it
+    /// anyhow, nor those that each request has of its own.
+    pub fn carries(name: &str) -> bool {
+        const OWN: [&str; 12] = [
+            "accept-encoding",
+            "connection",
+            "content-length",
+            "expect",
+            "host",
+            "keep-alive",
+            "proxy-connection",
+            "range",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+        ];
+        let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+        !name.is_empty()
+            && name.bytes().all(token)
+            && !name.starts_with(header::PREFIX)
+            && !name.starts_with("if-")
+            && !OWN.contains(&name)
+            && !Self::FIELDS.contains(&name)
+    }
+
+    /// The names in a [`header::KEY_FIELDS`].
+    pub fn key_fields(value: &str) -> impl Iterator<Item = &str> {
+        let names = value.split(',').map(str::trim);
+        names
+            .filter(|name| Self::carries(name))
+            .take(Self::MAX_KEY_FIELDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_an_entity_goes_with_its_requests() {
+        let check = |value: &str, expect: &[&str]| {
+            let names: Vec<&str> = OriginRequest::key_fields(value).collect();
+            assert_eq!(names, expect, "{value}");
+        };
+        check(
+            "x-cut, accept-language,cookie",
+            &["x-cut", "accept-language", "cookie"],
+        );
+        check("", &[]);
+        check("authorization,user-agent,x-request-id", &[]);
+        check("host,range,if-range,x-viewcache-secret,connection", &[]);
+        check("X-Cut,x cut,:path,x\u{e9}", &[]);
+        let many: Vec<String> = (0..20).map(|number| format!("x-{number}")).collect();
+        assert_eq!(OriginRequest::key_fields(&many.join(",")).count(), 16);
+    }
 }

@@ -22,6 +22,7 @@ const FORGED: &[(&str, &str)] = &[
     ("x-viewcache-complete-length", "10"),
     ("x-viewcache-origin-path", "/other"),
     ("x-viewcache-parts", "0-1,5-6"),
+    ("x-viewcache-key-fields", "cookie"),
     ("x-viewcache-generation", "0000000000000000"),
     ("x-viewcache-offset", "0"),
     ("x-viewcache-skip-until", "99999"),
