@@ -87,3 +87,53 @@ fn requests_stay_at_the_healthy_nodes_everywhere() {
         policy.clone()
     });
 }
+
+/// The connection managers of the files with this prefix of their statistics, and in which.
+fn managers(prefix: &str) -> Vec<(&'static str, Value)> {
+    fn find(value: &Value, prefix: &str, found: &mut Vec<Value>) {
+        match value {
+            Value::Object(fields) => {
+                if value["stat_prefix"] == prefix {
+                    found.push(value.clone());
+                }
+                fields.values().for_each(|value| find(value, prefix, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| find(value, prefix, found)),
+            _ => {}
+        }
+    }
+    let mut all = Vec::new();
+    for file in FILES {
+        for document in serde_saphyr::from_multiple::<Value>(&shipped(file)).unwrap() {
+            let mut found = Vec::new();
+            find(&document, prefix, &mut found);
+            all.extend(found.into_iter().map(|manager| (file, manager)));
+        }
+    }
+    all
+}
+
+/// The sidecar shows its secret to the egress listener, whose origin must not see it. In
+/// envoy/envoy.yaml the origin's cluster sees to that.
+#[test]
+fn no_control_header_passes_the_egress_listener() {
+    let managers = managers("viewcache_egress");
+    assert_eq!(managers.len(), 4);
+    let removes =
+        serde_json::json!([{"remove_on_match": {"key_matcher": {"prefix": "x-viewcache-"}}}]);
+    for (file, manager) in managers {
+        let filters = manager["http_filters"].as_array().unwrap();
+        let [strip, router] = &filters[..] else {
+            panic!("{file}: {filters:?}");
+        };
+        assert_eq!(router["name"], "envoy.filters.http.router", "{file}");
+        let route = &manager["route_config"]["virtual_hosts"][0]["routes"][0];
+        let mutations = match &strip["typed_config"]["mutations"] {
+            Value::Null => &route["typed_per_filter_config"]["strip"]["mutations"],
+            mutations => mutations,
+        };
+        for side in ["request_mutations", "response_mutations"] {
+            assert_eq!(mutations[side], removes, "{file}: {side}");
+        }
+    }
+}
