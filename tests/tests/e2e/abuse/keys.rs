@@ -319,7 +319,7 @@ async fn what_envoy_lets_pass_is_refused_by_nobody_behind_it() {
         assert_eq!(got.status, status, "{request:?}");
     }
     // The way of a remembered hit whose sidecar is gone.
-    let both = many(80, "/film").field("x-long", "x".repeat(52 * KIB as usize));
+    let both = many(90, "/film").field("x-long", "x".repeat(52 * KIB as usize));
     let expected = told(&world, &both).await;
     let remembered = until("it is remembered", SOON, async || {
         let before = world.count("remembered").await;

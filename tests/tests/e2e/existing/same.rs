@@ -137,3 +137,25 @@ fn no_control_header_passes_the_egress_listener() {
         }
     }
 }
+
+/// What the edge has let pass comes to these with some fields more.
+#[test]
+fn what_the_edge_has_let_pass_is_not_too_much_behind_it() {
+    let mut checked = 0;
+    for prefix in ["strip", "viewcache", "viewcache_strip", "viewcache_egress"] {
+        for (file, manager) in managers(prefix) {
+            // In the guide's files only the sidecar's own requests come to this one.
+            if (file, prefix) == ("envoy/existing/listeners.yaml", "viewcache_egress") {
+                continue;
+            }
+            let count = &manager["common_http_protocol_options"]["max_headers_count"];
+            assert_eq!(*count, 256, "{prefix} in {file}");
+            assert_eq!(
+                manager["max_request_headers_kb"], 8192,
+                "{prefix} in {file}"
+            );
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 9);
+}
