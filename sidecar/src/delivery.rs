@@ -223,6 +223,11 @@ async fn begin(service: &Arc<Service>, ask: &Ask, asker: Asker) -> Result<Answer
                 since: now,
                 window: pace.window(state.terms.window),
             };
+            // Better the origin itself than a head whose body will not come in time.
+            let alone = source.is_none() && state.leads.is_empty();
+            if !covered && alone && state.trouble.outlasts(now, state.terms.patience) {
+                return Err(HandBack::Origin);
+            }
             let first = state.next(seq, spot, now);
             let lead = match &first {
                 &Next::Fetch(gap) if source.is_none() => {

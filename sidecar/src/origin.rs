@@ -107,17 +107,21 @@ pub fn lines(headers: &HeaderMap, name: &str) -> Vec<String> {
         .collect()
 }
 
+/// An origin is left alone for no longer than this, whatever it asks for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
 /// How long a response asks to wait before the next request, in seconds or until a date
-/// (RFC 9110 section 10.2.3).
+/// (RFC 9110 section 10.2.3): at most an hour.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
+    let asked = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             let until = httpdate::parse_http_date(value).ok()?;
-            Some(until.duration_since(now).unwrap_or_default())
+            until.duration_since(now).unwrap_or_default()
         }
-    }
+    };
+    Some(asked.min(RETRY_AFTER_MAX))
 }
 
 impl Origin {

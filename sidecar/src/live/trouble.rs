@@ -45,6 +45,11 @@ impl Trouble {
         self.retry_at = self.retry_at.max(Some(until));
     }
 
+    /// Whether nobody asks for longer than a viewer waits for a byte.
+    pub fn outlasts(&self, now: Instant, patience: Duration) -> bool {
+        self.retry_at.is_some_and(|at| now + patience <= at)
+    }
+
     /// A byte has come.
     pub fn over(&mut self) {
         *self = Self::default();

@@ -149,6 +149,32 @@ async fn a_lack_of_descriptors_is_not_the_origins_failure() {
 }
 
 #[tokio::test]
+async fn an_origin_that_wants_to_be_left_alone_is_handed_back_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Script {
+        refusals: 1_000_000,
+        refusal: "503 Service Unavailable\r\nretry-after: 18446744073709551615",
+        ..Script::default()
+    };
+    let origin = Origin::start(script).await;
+    let sidecar = Sidecar::start_with(dir.path(), origin.addr, "patience = \"500ms\"").await;
+    sidecar.mirror("0-99999", 0, 100_000).await;
+    // Its head is out when that is found.
+    assert!(!sidecar.routed("").await.whole);
+    assert_eq!(origin.requests().len(), 1);
+    // It is known before the next one's.
+    let got = sidecar.routed("").await;
+    assert_eq!(
+        got.field("x-viewcache-handback"),
+        "origin",
+        "{}",
+        got.status
+    );
+    assert_eq!(origin.requests().len(), 1);
+    assert!(sidecar.routed("0-99999").await.whole);
+}
+
+#[tokio::test]
 async fn a_changed_entity_is_never_mixed() {
     let dir = tempfile::tempdir().unwrap();
     let origin = Origin::start(Script::default()).await;
