@@ -37,6 +37,9 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// And is never longer than this.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
+/// The longest pause between two questions for another URL.
+const ASK_MAX: Duration = Duration::from_secs(1800);
+
 /// What has gone wrong with a task since it last ran well, and when it is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry<E>(Option<(E, u32, Instant)>);
@@ -55,14 +58,23 @@ impl<E: Copy> Retry<E> {
         self.0 = Some((error, failures.saturating_add(1), now + pause));
     }
 
+    /// It is tried at once; if that fails too, the pause is the longer one still.
+    pub fn hurry(&mut self, now: Instant) {
+        if let Some((.., at)) = &mut self.0 {
+            *at = now;
+        }
+    }
+
     /// Whether it may be tried.
     pub fn ready(&self, now: Instant) -> bool {
         self.0.is_none_or(|(_, _, at)| at <= now)
     }
 
-    /// When it may be tried.
-    pub fn at(&self) -> Option<Instant> {
-        self.0.map(|(_, _, at)| at)
+    /// When somebody else is asked how to go on: that is not for all to be had.
+    pub fn ask_at(&self, now: Instant) -> Option<Instant> {
+        let pause = |failures: u32| BACK_OFF * 2u32.pow(failures.saturating_sub(1).min(16));
+        self.0
+            .map(|(_, failures, _)| now + pause(failures).min(ASK_MAX))
     }
 
     /// What has gone wrong last.
@@ -121,6 +133,23 @@ mod tests {
             insistent: false,
             contended,
         }
+    }
+
+    #[test]
+    fn who_is_asked_for_another_url_is_asked_ever_more_seldom() {
+        let now = Instant::now();
+        let mut retry = Retry::default();
+        for secs in [1, 2, 4, 8] {
+            retry.failed(0, now);
+            assert_eq!(retry.ask_at(now), Some(now + Duration::from_secs(secs)));
+            // The other one is tried at once.
+            retry.hurry(now);
+            assert!(retry.ready(now));
+        }
+        for _ in 0..100 {
+            retry.failed(0, now);
+        }
+        assert_eq!(retry.ask_at(now), Some(now + ASK_MAX));
     }
 
     #[test]

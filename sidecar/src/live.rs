@@ -94,6 +94,7 @@ impl Live {
             validated_at: None,
             excused_until: None,
             declined_until: None,
+            cramped_until: None,
             traffic: Counts::default(),
             dirty: false,
             recorded: None,
@@ -186,6 +187,8 @@ pub struct State {
     pub excused_until: Option<Instant>,
     /// Until when requests are handed to the origin because its answers are not storable.
     pub declined_until: Option<Instant>,
+    /// There was no room for the rest of it, which is not fetched before this for the policy's sake.
+    pub cramped_until: Option<Instant>,
     /// What was asked for and sent since that was last counted.
     pub traffic: Counts,
     /// Whether the record has changed since it was persisted.

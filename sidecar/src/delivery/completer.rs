@@ -46,6 +46,10 @@ pub enum Incomplete {
     /// What came later would drive out what came before.
     #[error("it is larger than the room there is")]
     TooLarge,
+    /// As much as it is long has come, and a part of it has gone again: for others, or because its
+    /// channel may have no more.
+    #[error("what has come of it is evicted again")]
+    Displaced,
     /// What has come could not be stored.
     #[error("there is no room")]
     NoRoom,
@@ -68,7 +72,7 @@ impl Incomplete {
                 reason,
                 HandBack::Declined | HandBack::NotCombinable | HandBack::Vary
             ),
-            Self::TooLarge | Self::Outdone => true,
+            Self::TooLarge | Self::Displaced | Self::Outdone => true,
             Self::Expired | Self::NoRoom | Self::Changed | Self::Unwanted => false,
         }
     }
@@ -164,6 +168,7 @@ impl Completer {
             snapshot,
             failures: (failed, failures),
             fruitless: 0,
+            failed: 0,
             brought: 0,
         };
         if let Some(source) = source
@@ -213,6 +218,8 @@ struct Bringing {
     failures: (mpsc::Sender<SourceError>, mpsc::Receiver<SourceError>),
     /// Gaps in a row of which nothing could be stored.
     fruitless: u32,
+    /// Failures of the origin since the last byte.
+    failed: u32,
     /// Bytes that have come.
     brought: u64,
 }
@@ -372,9 +379,11 @@ impl Bringing {
             (false, _) => self.fruitless,
         };
         self.brought += brought;
-        // Parts of it have gone again meanwhile: others need the room.
+        if 0 < brought {
+            self.failed = 0;
+        }
         if self.snapshot.generation.complete_length() < self.brought {
-            return Err(Incomplete::NoRoom);
+            return Err(Incomplete::Displaced);
         }
         match FRUITLESS <= self.fruitless {
             true => Err(Incomplete::NoRoom),
@@ -382,7 +391,9 @@ impl Bringing {
         }
     }
 
+    /// Another turn comes later: an origin that fails keeps no place from others.
     fn judge_failures(&mut self) -> Result<(), Incomplete> {
+        let tries = self.completer.live.state().terms.tries;
         while let Ok(error) = self.failures.1.try_recv() {
             if error.is_expiry() {
                 return Err(Incomplete::Expired);
@@ -390,7 +401,8 @@ impl Bringing {
             if matches!(error, SourceError::Changed) {
                 return Err(Incomplete::Changed);
             }
-            if error.is_final() {
+            self.failed += 1;
+            if error.is_final() || tries <= self.failed {
                 return Err(Incomplete::Origin(error.hand_back()));
             }
         }

@@ -23,6 +23,9 @@ use job::{Job, Running, watched};
 /// How often is looked who may fetch.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How long nothing more is fetched of what found no room, for the policy's sake.
+const CRAMPED: Duration = Duration::from_secs(300);
+
 /// A player pauses between its requests: for so long its viewer has not left.
 pub(super) const LINGER: Duration = Duration::from_millis(1500);
 
@@ -196,7 +199,7 @@ impl Service {
             if job.refused.is_some() && job.renew_at.is_some_and(|at| at <= now) {
                 // The next time it waits twice as long.
                 job.retry.failed(Incomplete::Expired, now);
-                job.renew_at = job.retry.at();
+                job.renew_at = job.retry.ask_at(now);
                 self.renew(&job.live);
             }
         }
@@ -234,6 +237,7 @@ impl Service {
         let Some(ended) = (&mut running.completer).now_or_never() else {
             return true;
         };
+        let had = running.had;
         job.running = None;
         let failure = match ended {
             Ok(Ok(())) => None,
@@ -250,11 +254,14 @@ impl Service {
         let renewable = expired && self.resolver.is_some();
         match (job.kind, failure) {
             (kind, Some(failure)) if renewable || kind == Kind::Download && !failure.is_final() => {
+                if had < job.live.state().stored.bytes() {
+                    job.retry = Retry::default();
+                }
                 job.retry.failed(failure, now);
                 if expired {
                     let state = job.live.state();
                     job.refused = state.asker.as_ref().map(|asker| asker.path().to_owned());
-                    job.renew_at = job.retry.at();
+                    job.renew_at = job.retry.ask_at(now);
                 }
                 true
             }
@@ -262,7 +269,12 @@ impl Service {
                 self.download_ended(&job.live, failure);
                 false
             }
-            (Kind::Kept, _) => false,
+            (Kind::Kept, failure) => {
+                if matches!(failure, Some(Incomplete::NoRoom | Incomplete::Displaced)) {
+                    job.live.state().cramped_until = Some(now + CRAMPED);
+                }
+                false
+            }
         }
     }
 
@@ -285,6 +297,7 @@ impl Service {
         };
         Running {
             go,
+            had: job.live.state().stored.bytes(),
             completer: tokio::spawn(completing),
         }
     }

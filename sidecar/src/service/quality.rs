@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Service;
 use crate::live::{Live, State};
 use crate::policy::{Keep, Reason, Rules, Wish, Withheld};
@@ -57,7 +59,10 @@ impl Service {
         let wanted = {
             let state = live.state();
             let generation = state.record.generation.as_ref();
-            state.lacks() && generation.is_none_or(|g| self.fits(g.complete_length()))
+            let now = Instant::now();
+            let cramped = state.cramped_until.is_some_and(|until| now < until);
+            let fits = generation.is_none_or(|g| self.fits(g.complete_length()));
+            state.lacks() && fits && !cramped
         };
         if wanted {
             self.want(live, sake, insistent);

@@ -6,6 +6,7 @@ mod access;
 mod admission;
 mod check;
 mod crash;
+mod downloads;
 mod fills;
 mod harness;
 mod imports;

@@ -43,6 +43,8 @@ pub(super) struct Job {
 pub(super) struct Running {
     /// Tells it whether it may fetch; without it, it ends.
     pub(super) go: watch::Sender<bool>,
+    /// How much was stored when it began.
+    pub(super) had: u64,
     pub(super) completer: JoinHandle<Result<(), Incomplete>>,
 }
 
@@ -100,7 +102,7 @@ impl Job {
         let renewed = self.refused.is_some() && path != self.refused.as_deref();
         if renewed {
             self.refused = None;
-            self.retry = Retry::default();
+            self.retry.hurry(now);
         }
         Task {
             kind: self.kind,
