@@ -58,7 +58,12 @@ impl Admission {
 
     /// Whether an entity of this complete length is admitted.
     pub const fn admits_size(&self, length: u64) -> bool {
-        self.min_size <= length && (self.max_size == 0 || length <= self.max_size)
+        self.min_size <= length && self.admits_more(length)
+    }
+
+    /// Whether an entity may be this long, or longer, as far as is known.
+    pub const fn admits_more(&self, length: u64) -> bool {
+        self.max_size == 0 || length <= self.max_size
     }
 }
 

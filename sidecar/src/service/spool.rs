@@ -21,7 +21,7 @@ use crate::error::{Error, Refusal};
 use crate::extents::BLOCK;
 use crate::fills::Begun;
 use crate::live::Live;
-use crate::store::{SpoolFile, StoreError, millis};
+use crate::store::{Class, SpoolFile, StoreError, millis};
 use progress::{Next, Progress};
 
 /// So many bodies wait at a time; of any more nothing is stored.
@@ -197,6 +197,10 @@ impl Service {
         bytes: &[u8],
     ) -> Result<(), Refusal> {
         let range = ByteRange::from_len(offset, bytes.len() as u64).ok_or(Refusal::Dead)?;
+        self.admits_spool(spool, range).inspect_err(|_| {
+            // A body with a gap is of no use, and nothing of it stays.
+            spool.tell(|progress, _| progress.cut());
+        })?;
         // It shares a block with each neighbour at the most.
         let room = range.len() + 2 * BLOCK;
         self.take_room(room)?;
@@ -211,6 +215,16 @@ impl Service {
         }
         spool.changed.notify_waiters();
         kept
+    }
+
+    /// Whether a body that has come so far may go on, in the place of others if need be. It counts
+    /// once more when it is an entity's.
+    fn admits_spool(&self, spool: &Spool, range: ByteRange) -> Result<(), Refusal> {
+        let profile = spool.begin.key.profile();
+        if !self.admission(profile).admits_more(range.end()) || !self.fits(range.end()) {
+            return Err(Refusal::Full);
+        }
+        self.may_displace(&spool.live, Class::Provisional, range.len())
     }
 
     /// Waits until a body is whole or will not be.

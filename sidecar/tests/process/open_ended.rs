@@ -65,6 +65,31 @@ async fn it_is_stored_when_its_end_is_clean() {
     becomes_whole(&origin, &sidecar).await;
 }
 
+/// Bytes of disk that are taken, whatever for.
+async fn used(sidecar: &Sidecar) -> u64 {
+    let stats = sidecar.manage("GET", "/v1/stats").await;
+    let stats: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
+    stats["disk"]["used"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_too_long_takes_no_more_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::start(Script::default()).await;
+    let sidecar = Sidecar::start_with(dir.path(), origin.addr, "max_size = \"500KiB\"").await;
+    let fill = sidecar.granted("").await;
+    sidecar.begin_open_ended(fill, &unknown().0).await;
+    assert_eq!(chunk(&sidecar, fill, 0, 300_000).await, 204);
+    assert_ne!(used(&sidecar).await, 0);
+    // Where it ends is not known, but that it is longer than it may be.
+    assert_eq!(chunk(&sidecar, fill, 300_000, 600_000).await, 429);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while used(&sidecar).await != 0 {
+        assert!(std::time::Instant::now() < deadline, "something stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn its_messages_may_come_in_any_order() {
     let dir = tempfile::tempdir().unwrap();
