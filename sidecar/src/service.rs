@@ -7,6 +7,8 @@ mod completion;
 mod downloads;
 mod evict;
 mod evict_asked;
+#[cfg(test)]
+mod failing;
 mod fill;
 mod generations;
 mod history;
@@ -160,6 +162,8 @@ pub struct Service {
     editing: Mutex<()>,
     /// What is to be removed from the disk.
     grave: Grave,
+    /// Generations that have ended and could not be removed.
+    left: Mutex<Vec<(Arc<Live>, Ended)>>,
     /// What was asked for and sent.
     counted: Counted,
     /// Who is told what happens.
@@ -230,6 +234,7 @@ impl Service {
             next_fill: AtomicU64::new(millis(seam::wall()) << 20),
             editing: Mutex::default(),
             grave: Grave::default(),
+            left: Mutex::default(),
             counted: Counted::default(),
             events: Arc::default(),
             origin: Origin::new(&config.egress, config.access.secret.as_ref()),
@@ -377,10 +382,18 @@ impl Service {
         let place = live.state().place(seq);
         match (&result, place) {
             (&Err(StoreError::Damaged(damage, part)), Some(place)) => {
-                if self.drop_pieces(live, place, part) {
-                    self.alarms.damage(live.id, part, damage);
-                    self.metrics.healed.inc(damage);
-                    self.remove_husk(live, place, part.start() / place.segment_size);
+                match self.drop_pieces(live, place, part) {
+                    Ok(true) => {
+                        self.alarms.damage(live.id, part, damage);
+                        self.metrics.healed.inc(damage);
+                        self.remove_husk(live, place, part.start() / place.segment_size);
+                    }
+                    Ok(false) => {}
+                    // They would be read again and again.
+                    Err(error) => {
+                        self.trouble("damaged bytes stay indexed", &error);
+                        return Err(error.into());
+                    }
                 }
             }
             (Err(StoreError::Damaged(..)), None) | (Ok(_), _) => {}
@@ -398,7 +411,7 @@ impl Service {
     ) -> Result<(), StoreError> {
         // Otherwise the last who still writes removes it.
         if let Some(TakenAway { old: Some(old), .. }) = self.take_away(live, may_go)? {
-            self.remove_ended(live, &old);
+            self.remove_ended(live, old);
         }
         Ok(())
     }
@@ -427,7 +440,14 @@ impl Service {
             (bytes, old)
         };
         seam::between();
-        self.store.remove_entity(live.id)?;
+        if let Err(error) = self.store.remove_entity(live.id) {
+            drop(indexing);
+            if let Some(old) = old {
+                self.leave(live, old);
+            }
+            live.changed.notify_waiters();
+            return Err(error);
+        }
         drop(indexing);
         seam::between();
         self.spools.purge(live.id);

@@ -34,7 +34,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -162,6 +162,8 @@ pub struct Store {
     dir: PathBuf,
     /// None only while it is opened again, or could not be.
     index: RwLock<Option<Arc<Index>>>,
+    /// What the index has counted, while it is opened again or cannot be; held by who does that.
+    reviving: Mutex<(Rooms, u64)>,
     segments: Segments,
     /// The number of the next generation. Its upper half counts openings, so that no number is
     /// used twice although only openings are written down.
@@ -204,6 +206,7 @@ impl Store {
         Ok(Self {
             dir: dir.to_owned(),
             index: RwLock::new(Some(Arc::new(index))),
+            reviving: Mutex::default(),
             segments,
             next_seq,
             used: swept.used,
@@ -212,11 +215,16 @@ impl Store {
     }
 
     fn index(&self) -> Result<Arc<Index>, StoreError> {
-        let index = self
-            .index
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         index.clone().ok_or(StoreError::Closed)
+    }
+
+    /// As if it had failed and could not be opened again.
+    #[cfg(test)]
+    pub fn close_index(&self) {
+        let index = self.index.write().unwrap().take();
+        let index = index.unwrap();
+        *self.reviving.lock().unwrap() = (index.rooms(), index.entities());
     }
 
     /// Opens the index again after a write to it has failed: RocksDB takes no more writes then,
@@ -226,28 +234,27 @@ impl Store {
         if self.index().is_ok_and(|index| !index.failed()) {
             return Ok(false);
         }
-        let mut slot = self
-            .index
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let patience = Instant::now() + PATIENCE;
-        // Whoever uses it ends soon, unless the disk hangs.
-        while slot
-            .as_ref()
-            .is_some_and(|index| 1 < Arc::strong_count(index))
-        {
-            if patience <= Instant::now() {
-                return Ok(false);
+        let mut counts = self.reviving.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = || self.index.write().unwrap_or_else(PoisonError::into_inner);
+        // Nobody waits for it meanwhile: it is closed to all who come.
+        let taken = slot().take();
+        if let Some(index) = taken {
+            let patience = Instant::now() + PATIENCE;
+            // Whoever uses it ends soon, unless the disk hangs.
+            while 1 < Arc::strong_count(&index) {
+                if patience <= Instant::now() {
+                    *slot() = Some(index);
+                    return Ok(false);
+                }
+                std::thread::sleep(Duration::from_millis(1));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            *counts = (index.rooms(), index.entities());
         }
-        let (rooms, entities) = slot
-            .take()
-            .map_or_else(Default::default, |index| (index.rooms(), index.entities()));
         let index = Index::open(&self.dir.join("index"))?;
+        let (rooms, entities) = *counts;
         index.count_rooms(rooms);
         index.count_entities(i64::try_from(entities).unwrap_or(i64::MAX));
-        *slot = Some(Arc::new(index));
+        *slot() = Some(Arc::new(index));
         Ok(true)
     }
 

@@ -304,7 +304,7 @@ impl Service {
                     result = Err(refusal);
                 }
                 if let Some(ended) = ended {
-                    service.remove_ended(&live, &ended);
+                    service.remove_ended(&live, ended);
                 }
             }
             live.state().dirty = true;

@@ -97,8 +97,7 @@ impl Service {
         if let Some(old) = old {
             tracing::info!(entity = %live.id, seq, "a new generation replaces the old one");
             let (service, live) = (Arc::clone(self), Arc::clone(live));
-            self.writers
-                .spawn(move || service.remove_ended(&live, &old));
+            self.writers.spawn(move || service.remove_ended(&live, old));
         }
         seq
     }

@@ -223,7 +223,14 @@ impl Service {
         if let Some(old) = old {
             let files = {
                 let _indexing = live.index_lock();
-                self.store.forget_generation(old.place, &old.segments)?
+                self.store.forget_generation(old.place, &old.segments)
+            };
+            let files = match files {
+                Ok(files) => files,
+                Err(error) => {
+                    self.leave(live, old);
+                    return Err(error);
+                }
             };
             self.bury(Remains {
                 files,

@@ -300,6 +300,7 @@ impl Service {
             self.trouble("the index could not be brought to the disk", &error);
         }
         self.revive();
+        self.remove_left();
         if let Err(error) = self.room.look_at_index(&self.store) {
             self.trouble("the index cannot be measured", &error.into());
         }

@@ -2,7 +2,7 @@
 //! at each step, what is said to be stored is. All of it blocks; for writer threads.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use viewcache_protocol::ByteRange;
 
@@ -182,16 +182,21 @@ impl Service {
 
     /// Takes the damaged pieces in `range` out of index, disk and state. False when they are gone
     /// already.
-    pub(super) fn drop_pieces(&self, live: &Live, place: Place, range: ByteRange) -> bool {
+    ///
+    /// # Errors
+    /// When the index fails: they stay.
+    pub(super) fn drop_pieces(
+        &self,
+        live: &Live,
+        place: Place,
+        range: ByteRange,
+    ) -> Result<bool, StoreError> {
         let _indexing = live.index_lock();
         let linked = live.state().rows.checked(range).any(|piece| piece.linked);
         let Some((update, gone)) = live.state().dropping(place.seq, range) else {
-            return false;
+            return Ok(false);
         };
-        if let Err(error) = self.store.update(place, &update) {
-            self.trouble("damaged bytes stay indexed", &error);
-            return false;
-        }
+        self.store.update(place, &update)?;
         seam::between();
         // As long as the state has them, nobody writes there.
         let discard = |&run: &ByteRange| self.store.discard(place, run).ok().flatten();
@@ -207,17 +212,45 @@ impl Service {
                 }
             }
         }
-        true
+        Ok(true)
     }
 
     /// Removes what is stored of a generation that has ended.
-    pub(super) fn remove_ended(&self, live: &Live, ended: &Ended) {
+    pub(super) fn remove_ended(&self, live: &Arc<Live>, ended: Ended) {
         seam::between();
         let _indexing = live.index_lock();
         match self.store.remove_generation(ended.place, &ended.segments) {
             Ok(()) => self.room.release(ended.room),
-            // The next start sweeps it.
-            Err(error) => self.trouble("dead bytes stay", &error),
+            Err(error) => {
+                self.trouble("dead bytes stay for a while", &error);
+                self.leave(live, ended);
+            }
+        }
+    }
+
+    /// What could not be removed, because the index failed, is tried again.
+    pub(super) fn leave(&self, live: &Arc<Live>, ended: Ended) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.push((Arc::clone(live), ended));
+    }
+
+    /// Removes what was left, and the record of an entity of which nothing else is. Blocks.
+    pub(super) fn remove_left(&self) {
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        for (live, ended) in left {
+            let removed = {
+                let _indexing = live.index_lock();
+                let empty = live.state().record.generation.is_none();
+                if empty {
+                    self.store.remove_entity(live.id)
+                } else {
+                    Ok(())
+                }
+            };
+            match removed {
+                Ok(_) => self.remove_ended(&live, ended),
+                Err(_) => self.leave(&live, ended),
+            }
         }
     }
 }

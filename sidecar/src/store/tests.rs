@@ -354,6 +354,21 @@ fn an_index_that_failed_is_opened_again() {
     assert!(!world.store.revive().unwrap());
     drop(used);
     assert!(world.store.revive().unwrap());
+    // When it cannot be opened at first, what it has counted is not lost.
+    let index = || world.store.index().unwrap();
+    let counts = || (index().rooms(), index().entities());
+    let before = counts();
+    assert_ne!(before, Default::default());
+    index().fail();
+    let (folder, aside) = (dir.path().join("index"), dir.path().join("aside"));
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, b"").unwrap();
+    world.store.revive().unwrap_err();
+    assert!(matches!(world.store.index(), Err(StoreError::Closed)));
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    assert!(world.store.revive().unwrap());
+    assert_eq!(counts(), before);
 }
 
 #[test]

@@ -201,7 +201,7 @@ impl Service {
         let key = live.state().record.key.clone();
         self.appeared(&key, source.identity.complete_length);
         if let Some(old) = old {
-            self.remove_ended(live, &old);
+            self.remove_ended(live, old);
         }
         self.record(live).map_err(|error| skip(&error))
     }
@@ -257,7 +257,7 @@ impl Service {
                 self.remove_husk(live, *place, part.start() / place.segment_size);
             }
             if let Some(ended) = ended {
-                self.remove_ended(live, &ended);
+                self.remove_ended(live, ended);
             }
         }
         live.state().dirty = true;
