@@ -97,6 +97,28 @@ async fn a_missing_or_corrupt_file_is_passed_by_and_a_good_one_taken() {
 }
 
 #[tokio::test]
+async fn an_origin_that_cuts_switches_nothing_off() {
+    let folder = installed();
+    let world = adopted(folder.path(), None, |_| {}).await;
+    let film = world.serve("/videos/film", MIB);
+    cached(&world, "film", film).await;
+    // Each for the first time: what was cut before is taken up where it ended.
+    for name in ["one", "two", "three"] {
+        let path = format!("/videos/{name}");
+        let cut = Script {
+            cut_after: Some(100_000),
+            ..Script::new(Content::new(&path, MIB))
+        };
+        world.origin.script(&path, cut);
+        let mut response = open(&world, name).await;
+        response.rest().await.unwrap_err();
+        let mut response = open(&world, "film").await;
+        assert!(response.cache_status().contains("; hit"), "{response:?}");
+        film.check(0, &response.rest().await.unwrap()).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn files_that_are_no_configuration_are_passed_by() {
     let folder = installed();
     for name in ["listeners.yaml", "filter.yaml"] {
