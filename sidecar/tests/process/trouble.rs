@@ -127,14 +127,22 @@ async fn a_lack_of_descriptors_is_not_the_origins_failure() {
         sidecar.mirror("0-99999", 0, 100_000).await;
         sidecar.stored(100_000).await;
         let pid = Pid::from_child(&process);
-        let open = || std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
         let usual = getrlimit(Resource::Nofile);
         let limit = |maximum: Rlimit| prlimit(Some(pid), Resource::Nofile, maximum).unwrap();
-        let current = Some(open().count() as u64);
-        limit(Rlimit { current, ..usual });
+        let open =
+            |number: &u64| std::fs::exists(format!("/proc/{}/fd/{number}", process.id())).unwrap();
+        let starve = || {
+            let current = (0..).find(|number| !open(number));
+            limit(Rlimit { current, ..usual });
+        };
+        starve();
         let lacking = async {
             // An origin that fails for so long is given up.
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            for _ in 0..60 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                // What was closed meanwhile may not be opened again.
+                starve();
+            }
             limit(usual);
         };
         let (got, ()) = tokio::join!(sidecar.routed(""), lacking);
