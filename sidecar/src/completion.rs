@@ -40,6 +40,11 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// The longest pause between two questions for another URL.
 const ASK_MAX: Duration = Duration::from_secs(1800);
 
+/// The pause after so many before it.
+fn doubled(failures: u32, most: Duration) -> Duration {
+    (BACK_OFF * 2u32.pow(failures.min(16))).min(most)
+}
+
 /// What has gone wrong with a task since it last ran well, and when it is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry<E>(Option<(E, u32, Instant)>);
@@ -54,8 +59,8 @@ impl<E: Copy> Retry<E> {
     /// It failed.
     pub fn failed(&mut self, error: E, now: Instant) {
         let failures = self.0.map_or(0, |(_, failures, _)| failures);
-        let pause = (BACK_OFF * 2u32.pow(failures.min(8))).min(BACK_OFF_MAX);
-        self.0 = Some((error, failures.saturating_add(1), now + pause));
+        let at = now + doubled(failures, BACK_OFF_MAX);
+        self.0 = Some((error, failures.saturating_add(1), at));
     }
 
     /// It is tried at once; if that fails too, the pause is the longer one still.
@@ -72,9 +77,8 @@ impl<E: Copy> Retry<E> {
 
     /// When somebody else is asked how to go on: that is not for all to be had.
     pub fn ask_at(&self, now: Instant) -> Option<Instant> {
-        let pause = |failures: u32| BACK_OFF * 2u32.pow(failures.saturating_sub(1).min(16));
-        self.0
-            .map(|(_, failures, _)| now + pause(failures).min(ASK_MAX))
+        let pause = |failures: u32| doubled(failures.saturating_sub(1), ASK_MAX);
+        self.0.map(|(_, failures, _)| now + pause(failures))
     }
 
     /// What has gone wrong last.
